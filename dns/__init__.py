@@ -1,0 +1,1 @@
+"""The DNS front end: views and zones from configuration, records from agents, a resolver."""

@@ -1,0 +1,1 @@
+"""A lab file becomes running nodes, real routers, machines and a capture."""

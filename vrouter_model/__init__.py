@@ -1,0 +1,1 @@
+"""The userspace forwarding model: tables, pipeline, encapsulation, flows and ports."""
