@@ -1,0 +1,39 @@
+# Two commands for everybody: `make run` (the demo) and `make test` (everything CI runs). Paths are relative throughout, so that
+# the folder may have any name.
+SHELL := /bin/bash
+PYTHON ?= python3
+PY := .venv/bin/python
+export PYTHONSAFEPATH := 1
+
+.PHONY: run test lint types unit peers nightly clean
+
+run: .venv/installed
+	@$(PY) -m contrail_emulator demo
+
+.venv/installed: pyproject.toml setup.py
+	@tools/make_venv.sh "$(PYTHON)" '.'
+	@touch $@
+
+.venv/installed-tests: .venv/installed pyproject.toml
+	@tools/make_venv.sh "$(PYTHON)" '.[test]'
+	@touch $@
+
+peers:
+	@tools/peers.sh
+
+test: .venv/installed-tests peers lint types unit
+
+lint: .venv/installed-tests
+	@.venv/bin/ruff check .
+	@.venv/bin/lint-imports --no-cache
+
+# mypy runs from src/: at the root our folder dns/ would hide dnspython.
+types: .venv/installed-tests
+	@cd src && ../.venv/bin/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache contrail_emulator ../tests ../benchmarks ../examples
+
+unit: .venv/installed-tests
+	@$(PY) -m coverage run -m pytest
+	@.venv/bin/coverage report --skip-covered --sort=cover | tail -n 15
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .coverage src/*.egg-info
