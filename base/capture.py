@@ -1,0 +1,197 @@
+"""Between a Twisted transport and a protocol: every byte that crosses is put in a capture, and neither side notices.
+
+After startTLS the trace goes on with the plain text: what a person wants to read, not what is on the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, ILoggingContext, IProtocol, IProtocolFactory, ITransport
+from twisted.internet.protocol import AbstractDatagramProtocol, ClientFactory, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer, providedBy
+
+from .pcap import Address, Capture, UdpTrace
+from .tcp_trace import TcpTrace
+
+
+def capture_factory(capture: Capture | None, factory: Any, initiator: bool | None = None) -> Any:
+    """The factory, wrapped so that its connections are traced; the factory itself when there is no capture.
+
+    Works for listening and connecting, for connectTCP and endpoints. Who began a connection is read from the transport;
+    ``initiator`` says so where the transport cannot (in-memory ones).
+    """
+    if capture is None:
+        return factory
+    return RecordedFactory(capture, factory, initiator)
+
+
+def capture_datagrams(capture: Capture | None, protocol: Any) -> Any:
+    """The datagram protocol for listenUDP, wrapped likewise; the protocol itself when there is no capture."""
+    if capture is None:
+        return protocol
+    return RecordedDatagrams(capture, protocol)
+
+
+@implementer(IProtocolFactory)
+class RecordedFactory:
+    """Builds a RecordedConnection around each protocol of the wrapped factory; all else is the wrapped factory's."""
+
+    def __init__(self, capture: Capture, factory: Any, initiator: bool | None) -> None:
+        self.capture = capture
+        self._factory = factory
+        self._initiator = initiator
+
+    def doStart(self) -> None:  # noqa: N802 - Twisted's name
+        self._factory.doStart()
+
+    def doStop(self) -> None:  # noqa: N802 - Twisted's name
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> RecordedConnection | None:  # noqa: N802 - Twisted's name
+        protocol = self._factory.buildProtocol(addr)
+        return None if protocol is None else RecordedConnection(self, protocol)
+
+    def initiated(self, transport: object) -> bool:
+        """True when our end opened the connection of this transport."""
+        if self._initiator is not None:
+            return self._initiator
+        return getattr(transport, "connector", None) is not None or isinstance(self._factory, ClientFactory)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._factory, name)
+
+
+@implementer(IProtocol)
+class RecordedConnection:
+    """Protocol towards the transport, transport towards the protocol."""
+
+    transport: Any = None
+    _trace: TcpTrace | None = None
+    _closed_by_us = False
+    _aborted = False
+
+    def __init__(self, factory: RecordedFactory, protocol: Any) -> None:
+        self.factory = factory
+        self._protocol = protocol
+
+    # As seen by the transport
+
+    def makeConnection(self, transport: ITransport) -> None:  # noqa: N802 - Twisted's name
+        self.transport = transport
+        directlyProvides(self, providedBy(transport), providedBy(self._protocol))
+        local, remote = _address(transport.getHost()), _address(transport.getPeer())
+        if local is not None and remote is not None:
+            self._trace = self.factory.capture.tcp(local, remote, self.factory.initiated(transport))
+        self._protocol.makeConnection(self)
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self._protocol.connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if self._trace is not None:
+            self._trace.received(data)
+        self._protocol.dataReceived(data)
+
+    def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        self._protocol.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        self._protocol.writeConnectionLost()
+
+    def handshakeCompleted(self) -> None:  # noqa: N802 - Twisted's name
+        self._protocol.handshakeCompleted()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        if self._trace is not None:
+            orderly = self._closed_by_us or isinstance(reason.value, ConnectionDone)
+            self._trace.closed(by_us=self._closed_by_us, reset=self._aborted or not orderly)
+        self._protocol.connectionLost(reason)
+
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        return str(self._protocol.logPrefix()) if ILoggingContext.providedBy(self._protocol) else "RecordedConnection"
+
+    # As seen by the protocol
+
+    def write(self, data: bytes) -> None:
+        if self._trace is not None:
+            self._trace.sent(data)
+        self.transport.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self._closed_by_us = True
+        self.transport.loseConnection()
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self._closed_by_us = self._aborted = True
+        self.transport.abortConnection()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class RecordedDatagrams(AbstractDatagramProtocol):
+    """What listenUDP gets: it records what comes in, and what goes out through the transport it hands on."""
+
+    def __init__(self, capture: Capture, protocol: Any) -> None:
+        self._capture = capture
+        self._protocol = protocol
+        self._trace: UdpTrace | None = None
+
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802 - Twisted's name
+        self.transport = transport
+        local = _address(transport.getHost())
+        if local is not None:
+            self._trace = self._capture.udp_socket(local)
+        self._protocol.makeConnection(_RecordedPort(transport, self._trace))
+
+    def doStart(self) -> None:  # noqa: N802 - Twisted's name
+        self._protocol.doStart()
+
+    def doStop(self) -> None:  # noqa: N802 - Twisted's name
+        if self._trace is not None:
+            self._trace.closed()
+        self._protocol.doStop()
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: N802 - Twisted's name
+        if self._trace is not None:
+            self._trace.received((addr[0], addr[1]), datagram)
+        self._protocol.datagramReceived(datagram, addr)
+
+    def connectionRefused(self) -> None:  # noqa: N802 - Twisted's name
+        self._protocol.connectionRefused()
+
+
+class _RecordedPort:
+    """A UDP transport that records write(); everything else goes to the real one."""
+
+    def __init__(self, transport: Any, trace: UdpTrace | None) -> None:
+        self._transport = transport
+        self._trace = trace
+        self._connected: Address | None = None
+
+    def connect(self, host: str, port: int) -> None:
+        self._connected = (host, port)
+        self._transport.connect(host, port)
+
+    def write(self, datagram: bytes, addr: Any = None) -> Any:
+        destination = self._connected if addr is None else (addr[0], addr[1])
+        if self._trace is not None and destination is not None:
+            self._trace.sent(destination, datagram)
+        return self._transport.write(datagram, addr)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _address(address: object) -> Address | None:
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return address.host, address.port
+    return None
