@@ -1,0 +1,304 @@
+"""The lab file: what a user writes to describe a lab (docs/lab-file.md lists every option)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .errors import LabError
+from .yaml_lines import Location, load
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+AutonomousSystem = Annotated[int, Field(ge=1, le=4294967295)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+Label = Annotated[int, Field(ge=16, le=1048575)]
+FamilyName = Literal["inet", "inet6", "inet-labeled", "inet-vpn", "inet6-vpn", "route-target", "e-vpn", "erm-vpn", "inet-mvpn"]
+Encapsulation = Literal["MPLSoUDP", "MPLSoGRE", "VXLAN"]
+RouterKind = Literal["external", "exabgp", "bird", "frr", "gobgp", "openbgpd"]
+RouteTarget = Annotated[str, Field(pattern=r"^target:[0-9.]+:[0-9]+$")]
+RouteDistinguisher = Annotated[str, Field(pattern=r"^[0-9.]+:[0-9]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+
+class GracefulRestart(_Strict):
+    enabled: bool = False
+    time: Annotated[int, Field(ge=0, le=4095)] = 300
+    long_lived_time: Annotated[int, Field(ge=0, le=16777215)] = 300
+
+
+class ControlNode(_Strict):
+    name: Name = ""
+    address: IPv4Address = IPv4Address("127.0.0.1")
+    router_id: IPv4Address | None = None
+    bgp_port: Port = 179
+    xmpp_port: Port = 5269
+    introspect_port: Port = 8083
+    cluster_id: Annotated[int, Field(ge=0, le=4294967295)] = 0
+
+
+class GatewayRoute(_Strict):
+    """A route that a launched router originates."""
+
+    prefix: IPv4Network
+    family: Literal["inet", "inet-vpn"] = "inet-vpn"
+    route_distinguisher: RouteDistinguisher | None = None
+    route_targets: tuple[RouteTarget, ...] = ()
+    next_hop: IPv4Address | None = None
+    label: Label | None = None
+
+
+class BgpPeer(_Strict):
+    """A real router beside the control nodes."""
+
+    name: Name
+    address: IPv4Address
+    port: Port = 179
+    passive: bool = False
+    autonomous_system: AutonomousSystem
+    router_id: IPv4Address | None = None
+    families: Annotated[tuple[FamilyName, ...], Field(min_length=1)] = ("inet", "inet-vpn")
+    kind: RouterKind = "external"
+    hold_time: Annotated[int, Field(ge=0, le=65535)] = 90
+    md5: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    default_tunnel_encap: tuple[Literal["udp", "gre", "vxlan", "mpls"], ...] = ()
+    routes: tuple[GatewayRoute, ...] = ()
+
+    @field_validator("hold_time")
+    @classmethod
+    def _hold_time(cls, value: int) -> int:
+        if value in (1, 2):
+            raise ValueError("expected 0 or at least 3 seconds (RFC 4271, 4.2)")
+        return value
+
+
+class Network(_Strict):
+    name: Name
+    subnet: IPv4Network
+    route_targets: tuple[RouteTarget, ...] = ()
+    forwarding_mode: Literal["l3", "l2", "l2_l3"] = "l3"
+
+    @field_validator("subnet")
+    @classmethod
+    def _subnet(cls, value: IPv4Network) -> IPv4Network:
+        if value.prefixlen > 29:
+            raise ValueError("expected a subnet with room for a gateway, a DNS address and machines (/29 or larger)")
+        return value
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The last usable address, as the real API server picks it (reference/config.md 3.8)."""
+        return self.subnet[-2]
+
+    @property
+    def dns_server(self) -> IPv4Address:
+        """The address below the gateway."""
+        return self.subnet[-3]
+
+
+class Machine(_Strict):
+    name: Name
+    network: str
+    address: IPv4Address | None = None
+    mac: Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")] | None = None
+    port: Literal["memory", "tap"] = "memory"
+
+
+class Agent(_Strict):
+    name: Name = ""
+    tunnel_address: IPv4Address | None = None
+    bind: IPv4Address | None = None
+    introspect_port: Port = 8085
+    port_api_port: Port = 0
+    dataplane: Literal["model", "none"] = "model"
+    machines: tuple[Machine, ...] = ()
+
+
+class Dns(_Strict):
+    address: IPv4Address = IPv4Address("127.0.0.1")
+    port: Port = 53
+    xmpp_port: Port = 8093
+    introspect_port: Port = 8092
+    domain: Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
+
+
+class Config(_Strict):
+    store: Literal["embedded"] = "embedded"
+    path: Path | None = None
+
+
+class LabFile(_Strict):
+    """A lab, checked and with its defaults filled in."""
+
+    name: Name
+    autonomous_system: AutonomousSystem
+    four_byte_as: bool = True
+    graceful_restart: GracefulRestart = GracefulRestart()
+    end_of_rib_timeout: Annotated[int, Field(ge=0, le=4095)] = 300
+    encapsulation_priorities: tuple[Encapsulation, ...] = ("MPLSoUDP", "VXLAN", "MPLSoGRE")
+    behaviour: Literal["contrail", "rfc"] = "contrail"
+    control_nodes: Annotated[tuple[ControlNode, ...], Field(min_length=1)] = (ControlNode(),)
+    bgp_peers: tuple[BgpPeer, ...] = ()
+    networks: tuple[Network, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    underlay: Mapping[IPv4Address, IPv4Address] = Field(default_factory=dict)
+    dns: Dns | None = None
+    config: Config = Config()
+    capture: Path | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> LabFile:
+        """Reads, checks and completes a lab file.
+
+        Raises:
+            LabError: "FILE:LINE: where: what was expected", for the first fault.
+        """
+        data, lines = load(path)
+        if not isinstance(data, dict):
+            raise LabError(f"{path}:1: expected a mapping with name, autonomous_system, …")
+        return cls.parse(data, path, lines)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], path: Path = Path("lab"), lines: Mapping[Location, int] | None = None) -> LabFile:
+        """The same from values already read; `lines` maps a location in `data` to its line."""
+        where = lines or {}
+        try:
+            lab = _complete(cls.model_validate(data))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise LabError(_describe(path, where, fault["loc"], fault["type"], fault["msg"], fault.get("input"))) from error
+        for location, message in _faults(lab):
+            raise LabError(f"{path}:{_line(where, location)}: {_dotted(location)}: {message}")
+        return lab
+
+    def network(self, name: str) -> Network:
+        return next(network for network in self.networks if network.name == name)
+
+
+def _complete(lab: LabFile) -> LabFile:
+    """Names and addresses that the user left out, counted from 1 (docs/lab-file.md)."""
+    nodes = tuple(
+        node.model_copy(
+            update={
+                "name": node.name or f"control-{index}",
+                "router_id": node.router_id or IPv4Address("10.255.0.0") + index,
+            }
+        )
+        for index, node in enumerate(lab.control_nodes, 1)
+    )
+    agents = []
+    for index, agent in enumerate(lab.agents, 1):
+        tunnel = agent.tunnel_address or IPv4Address("10.255.2.0") + index
+        agents.append(
+            agent.model_copy(
+                update={"name": agent.name or f"compute-{index}", "tunnel_address": tunnel, "bind": agent.bind or tunnel}
+            )
+        )
+    peers = tuple(peer.model_copy(update={"router_id": peer.router_id or peer.address}) for peer in lab.bgp_peers)
+    return lab.model_copy(update={"control_nodes": nodes, "agents": tuple(agents), "bgp_peers": peers})
+
+
+def _faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
+    """What no single value shows: names and addresses used twice, references to nothing."""
+    yield from _twice("control_nodes", "name", [node.name for node in lab.control_nodes])
+    yield from _twice("control_nodes", "router_id", [node.router_id for node in lab.control_nodes])
+    yield from _twice("bgp_peers", "name", [peer.name for peer in lab.bgp_peers])
+    yield from _twice("bgp_peers", "address", [(peer.address, peer.port) for peer in lab.bgp_peers])
+    yield from _twice("networks", "name", [network.name for network in lab.networks])
+    yield from _twice("agents", "name", [agent.name for agent in lab.agents])
+    yield from _twice("agents", "tunnel_address", [agent.tunnel_address for agent in lab.agents])
+    yield from _twice("agents", "bind", [agent.bind for agent in lab.agents])
+    taken = {node.name for node in lab.control_nodes}
+    for index, peer in enumerate(lab.bgp_peers):
+        if peer.name in taken:
+            yield ("bgp_peers", index, "name"), f"expected a name of its own; {peer.name} is a control node"
+        yield from _peer_faults(index, peer)
+    yield from _machine_faults(lab)
+
+
+def _twice(section: str, field: str, values: list[Any]) -> Iterator[tuple[Location, str]]:
+    seen: dict[Any, int] = {}
+    for index, value in enumerate(values):
+        if value in seen:
+            shown = f"{value[0]} port {value[1]}" if isinstance(value, tuple) else value
+            yield (section, index, field), f"{shown} is already that of {section}[{seen[value]}]"
+        seen[value] = index
+
+
+def _peer_faults(index: int, peer: BgpPeer) -> Iterator[tuple[Location, str]]:
+    for number, route in enumerate(peer.routes):
+        here = ("bgp_peers", index, "routes", number)
+        if peer.kind == "external":
+            yield here, "routes are for a router that the lab starts; kind is external"
+        if route.family not in peer.families:
+            yield (*here, "family"), f"expected one of the peer's families ({', '.join(peer.families)})"
+        if route.family == "inet-vpn" and (route.route_distinguisher is None or not route.route_targets or route.label is None):
+            yield here, "an inet-vpn route needs route_distinguisher, route_targets and label"
+
+
+def _machine_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
+    networks = {network.name: network for network in lab.networks}
+    names: dict[str, str] = {}
+    addresses: dict[tuple[str, IPv4Address], str] = {}
+    for index, agent in enumerate(lab.agents):
+        for number, machine in enumerate(agent.machines):
+            here = ("agents", index, "machines", number)
+            network = networks.get(machine.network)
+            if network is None:
+                known = ", ".join(networks) or "none"
+                yield (*here, "network"), f"no network is called {machine.network} (there is: {known})"
+                continue
+            if machine.name in names:
+                yield (*here, "name"), f"{machine.name} already is a machine of {names[machine.name]}"
+            names[machine.name] = agent.name
+            if machine.address is None:
+                continue
+            subnet = network.subnet
+            if machine.address not in subnet or machine.address in (subnet[0], subnet[-1]):
+                yield (*here, "address"), f"expected an address of {network.name}'s subnet {subnet}, got {machine.address}"
+            elif machine.address in (network.gateway, network.dns_server):
+                role = "gateway" if machine.address == network.gateway else "DNS address"
+                yield (*here, "address"), f"{machine.address} is the {role} of {network.name}"
+            owner = addresses.setdefault((network.name, machine.address), machine.name)
+            if owner != machine.name:
+                yield (*here, "address"), f"{machine.address} already is the address of {owner}"
+
+
+def _describe(
+    path: Path, lines: Mapping[Location, int], location: Location, kind: str, message: str, value: object
+) -> str:
+    place = f"{path}:{_line(lines, location)}: {_dotted(location)}"
+    match kind:
+        case "extra_forbidden":
+            return f"{place}: unknown key"
+        case "missing":
+            return f"{place}: expected, but it is not there"
+    expected = message.removeprefix("Value error, ").replace("Input should be", "expected").replace(
+        "Input is not", "expected"
+    )
+    expected = expected[0].lower() + expected[1:]
+    shown = f", got {value!r}" if isinstance(value, str | int | float | bool) or value is None else ""
+    return f"{place}: {expected}{shown}"
+
+
+def _line(lines: Mapping[Location, int], location: Location) -> int:
+    for length in range(len(location), -1, -1):
+        if location[:length] in lines:
+            return lines[location[:length]]
+    return 1
+
+
+def _dotted(location: Location) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "lab"
+
+
+__all__ = ["Agent", "BgpPeer", "ControlNode", "Dns", "GatewayRoute", "LabFile", "Machine", "Network"]

@@ -1,0 +1,111 @@
+"""What every launched router offers to the lab, whatever program it is."""
+
+from __future__ import annotations
+
+import abc
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess
+from twisted.logger import Logger
+
+from ..errors import LabError
+from ..model import BgpPeer, GatewayRoute
+from .process import LeashedProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A control node as the router sees it."""
+
+    name: str
+    address: IPv4Address
+    port: int
+    autonomous_system: int
+
+
+class Router(abc.ABC):
+    """A real router run by the lab: its configuration, its process and its own view of the routes.
+
+    `peer.port` is where it listens (never 0 here); `directory` holds its configuration, log and sockets.
+    """
+
+    log = Logger()
+    program: str
+
+    def __init__(self, reactor: IReactorProcess, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path) -> None:
+        self.reactor = reactor
+        self.peer = peer
+        self.neighbours = neighbours
+        self.directory = directory
+        self.process: LeashedProcess | None = None
+        self._stopping = False
+
+    @property
+    def name(self) -> str:
+        return self.peer.name
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.running
+
+    def find(self) -> str:
+        """The path of the router's program.
+
+        Raises:
+            LabError: it is not installed.
+        """
+        found = shutil.which(self.program, path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/lib/frr:/usr/bin:/usr/local/sbin:/usr/local/bin")
+        if found is None:
+            raise LabError(f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({self.program} was not found)")
+        return found
+
+    async def start(self) -> None:
+        """Writes the configuration and starts the program; returns when it runs.
+
+        Raises:
+            LabError: the program is absent.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        command, environment = self.prepare()
+        process = LeashedProcess(self.name, self.directory / "log")
+        self.process = process
+        self._stopping = False
+        process.ended.addCallback(self._ended, process)
+        process.spawn(self.reactor, command, environment)
+
+    def stop(self) -> Deferred[None]:
+        """Ends the router and everything it started."""
+        self._stopping = True
+        if self.process is None:
+            done: Deferred[None] = Deferred()
+            done.callback(None)
+            return done
+        return self.process.stop()
+
+    def _ended(self, status: int, process: LeashedProcess) -> None:
+        if not self._stopping:
+            self.log.warn(
+                "router {name} ended with status {status}: {tail}", name=self.name, status=status, tail=process.tail()
+            )
+
+    @abc.abstractmethod
+    def prepare(self) -> tuple[list[str], dict[str, str]]:
+        """Writes the configuration; the command and the environment to run it with."""
+
+    @abc.abstractmethod
+    async def announce(self, route: GatewayRoute) -> None:
+        """Originates a route."""
+
+    @abc.abstractmethod
+    async def withdraw(self, route: GatewayRoute) -> None:
+        """Takes a route back."""
+
+    @abc.abstractmethod
+    async def routes(self) -> list[str]:
+        """What the router has learnt, one printed route each ("inet-vpn 10.255.2.1:1:10.1.0.3/32 label 16 …")."""
