@@ -1,0 +1,229 @@
+"""What an item carries: one immutable class per type, rendered to its `entry` element (reference/xmpp.md 2.3, 2.4).
+
+Rendering builds text, not a tree: it is the hot path of a control node. `item_reader` does the reading.
+"""
+
+from typing import Any, NamedTuple
+
+from lxml import etree
+
+from . import item_reader
+from .family import ItemFamily
+from .next_hop import (
+    COMPACT,
+    TABBED,
+    Layout,
+    NextHop,
+    OlistNextHop,
+    enet_next_hops,
+    olist,
+    olist_next_hop,
+    repeated,
+    unicast_next_hops,
+)
+from .text import escape
+
+__all__ = [
+    "COMPACT",
+    "TABBED",
+    "EnetEntry",
+    "Entry",
+    "Layout",
+    "McastEntry",
+    "MvpnEntry",
+    "NextHop",
+    "OlistNextHop",
+    "UnicastEntry",
+]
+
+ZERO_ADDRESS = "0.0.0.0"
+BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
+ZERO_MAC = "00:00:00:00:00:00"
+
+
+class UnicastEntry(NamedTuple):
+    """ItemType: inet (1/1), labelled inet (1/4) and inet6 (2/1)."""
+
+    family: ItemFamily
+    address: str
+    """`prefix/length`."""
+    next_hops: tuple[NextHop, ...] = ()
+    version: int = 1
+    virtual_network: str = ""
+    sticky: bool = False
+    mobility_sequence: int = 0
+    sequence_number: int = 0
+    """The old form of `mobility@seqno`."""
+    security_groups: tuple[int, ...] = ()
+    community_tags: tuple[str, ...] = ()
+    local_preference: int = 0
+    med: int = 0
+    load_balance_fields: tuple[str, ...] = ()
+    load_balance_decision: str = "field-hash"
+    sub_protocol: str = "interface"
+
+    @property
+    def effective_sequence(self) -> int:
+        """The mobility sequence number that counts: `mobility@seqno` unless it is 0."""
+        return self.mobility_sequence or self.sequence_number
+
+    @staticmethod
+    def from_xml(entry: etree._Element, family: ItemFamily) -> "UnicastEntry":
+        """Syntax only (see item_rules for each side's rules). Raises ItemError."""
+        found: tuple[Any, ...] = item_reader.read_unicast(entry)
+        return UnicastEntry(family, *found)
+
+    def to_xml(self, layout: Layout = COMPACT) -> bytes:
+        """The element `entry`; with TABBED as a control node lays it out."""
+        entry, one, two, three, _, _ = layout
+        safi_one = f"{one}<nlri>{two}<af>{self.family.afi}</af>{two}<safi>{self.family.safi}</safi>"
+        groups = repeated("security-group-list", "security-group", self.security_groups, one, two)
+        tags = repeated("community-tag-list", "community-tag", tuple(map(escape, self.community_tags)), one, two)
+        fields = repeated(
+            "load-balance-fields", "load-balance-field-list", tuple(map(escape, self.load_balance_fields)), two, three
+        )
+        return (
+            f"{entry}<entry>{safi_one}{two}<address>{escape(self.address)}</address>{one}</nlri>"
+            f"{unicast_next_hops(self.next_hops, layout)}"
+            f"{one}<version>{self.version}</version>"
+            f"{one}<virtual-network>{escape(self.virtual_network)}</virtual-network>"
+            f'{one}<mobility sticky="{"true" if self.sticky else "false"}" seqno="{self.mobility_sequence}" />'
+            f"{one}<sequence-number>{self.sequence_number}</sequence-number>{groups}{tags}"
+            f"{one}<local-preference>{self.local_preference}</local-preference>{one}<med>{self.med}</med>"
+            f"{one}<load-balance>{fields}"
+            f"{two}<load-balance-decision>{escape(self.load_balance_decision)}</load-balance-decision>{one}</load-balance>"
+            f"{one}<sub-protocol>{escape(self.sub_protocol)}</sub-protocol>{entry}</entry>"
+        ).encode()
+
+
+class EnetEntry(NamedTuple):
+    """EnetItemType: EVPN (25/242). `group` and `source` stay empty in what an agent publishes for ordinary routes."""
+
+    mac: str
+    address: str
+    """`address/length`, or empty."""
+    ethernet_tag: int = 0
+    group: str = ""
+    source: str = ""
+    flags: int = 0
+    next_hops: tuple[NextHop, ...] = ()
+    olist: tuple[NextHop, ...] = ()
+    virtual_network: str = ""
+    sticky: bool = False
+    mobility_sequence: int = 0
+    sequence_number: int = 0
+    security_groups: tuple[int, ...] = ()
+    local_preference: int = 0
+    med: int = 0
+    edge_replication_not_supported: bool = False
+    assisted_replication_supported: bool = False
+    leaf_olist: tuple[NextHop, ...] = ()
+    replicator_address: str = ""
+    etree_leaf: bool = False
+
+    @property
+    def family(self) -> ItemFamily:
+        return ItemFamily.E_VPN
+
+    @property
+    def effective_sequence(self) -> int:
+        """The mobility sequence number that counts: `mobility@seqno` unless it is 0."""
+        return self.mobility_sequence or self.sequence_number
+
+    @staticmethod
+    def from_xml(entry: etree._Element) -> "EnetEntry":
+        """Syntax only (see item_rules for each side's rules). Raises ItemError."""
+        found: tuple[Any, ...] = item_reader.read_enet(entry)
+        return EnetEntry(*found)
+
+    def to_xml(self, layout: Layout = COMPACT) -> bytes:
+        """The element `entry`; with TABBED as a control node lays it out."""
+        entry, one, two, _, _, _ = layout
+        return (
+            f"{entry}<entry>{one}<nlri>{two}<af>25</af>{two}<safi>242</safi>"
+            f"{two}<ethernet-tag>{self.ethernet_tag}</ethernet-tag>{two}<mac>{escape(self.mac)}</mac>"
+            f"{two}<address>{escape(self.address)}</address>{two}<group>{escape(self.group)}</group>"
+            f"{two}<source>{escape(self.source)}</source>{two}<flags>{self.flags}</flags>{one}</nlri>"
+            f"{enet_next_hops('next-hops', self.next_hops, layout)}{enet_next_hops('olist', self.olist, layout)}"
+            f"{one}<virtual-network>{escape(self.virtual_network)}</virtual-network>"
+            f'{one}<mobility sticky="{_boolean(self.sticky)}" seqno="{self.mobility_sequence}" />'
+            f"{one}<sequence-number>{self.sequence_number}</sequence-number>"
+            f"{repeated('security-group-list', 'security-group', self.security_groups, one, two)}"
+            f"{one}<local-preference>{self.local_preference}</local-preference>{one}<med>{self.med}</med>"
+            f"{one}<edge-replication-not-supported>{_boolean(self.edge_replication_not_supported)}"
+            f"</edge-replication-not-supported>"
+            f"{one}<assisted-replication-supported>{_boolean(self.assisted_replication_supported)}"
+            f"</assisted-replication-supported>"
+            f"{enet_next_hops('leaf-olist', self.leaf_olist, layout)}"
+            f"{one}<replicator-address>{escape(self.replicator_address)}</replicator-address>"
+            f"{one}<etree-leaf>{_boolean(self.etree_leaf)}</etree-leaf>{entry}</entry>"
+        ).encode()
+
+
+class McastEntry(NamedTuple):
+    """McastItemType: ERMVPN (1/241), the broadcast and multicast trees of a virtual network."""
+
+    group: str
+    source: str = ZERO_ADDRESS
+    source_label: int = 0
+    """The label the agent itself must accept (control node to agent)."""
+    source_address: str = ""
+    next_hops: tuple[OlistNextHop, ...] = ()
+    olist: tuple[OlistNextHop, ...] = ()
+
+    @property
+    def family(self) -> ItemFamily:
+        return ItemFamily.ERM_VPN
+
+    @staticmethod
+    def from_xml(entry: etree._Element) -> "McastEntry":
+        """Syntax only (see item_rules for each side's rules). Raises ItemError."""
+        found: tuple[Any, ...] = item_reader.read_mcast(entry)
+        return McastEntry(*found)
+
+    def to_xml(self, layout: Layout = COMPACT) -> bytes:
+        """The element `entry`; with TABBED as a control node lays it out."""
+        entry, one, two, _, _, _ = layout
+        return (
+            f"{entry}<entry>{one}<nlri>{two}<af>1</af>{two}<safi>241</safi>{two}<group>{escape(self.group)}</group>"
+            f"{two}<source>{escape(self.source)}</source>{two}<source-label>{self.source_label}</source-label>"
+            f"{two}<source-address>{escape(self.source_address)}</source-address>{one}</nlri>"
+            f"{olist('next-hops', self.next_hops, layout)}{olist('olist', self.olist, layout)}{entry}</entry>"
+        ).encode()
+
+
+class MvpnEntry(NamedTuple):
+    """MvpnItemType: MVPN (1/5); route type 7 (source tree join) or 5 (source active)."""
+
+    group: str
+    source: str
+    route_type: int = 7
+    next_hop: OlistNextHop = OlistNextHop("", "0", (), 0)
+    """A single one, not a list."""
+    olist: tuple[OlistNextHop, ...] = ()
+
+    @property
+    def family(self) -> ItemFamily:
+        return ItemFamily.MVPN
+
+    @staticmethod
+    def from_xml(entry: etree._Element) -> "MvpnEntry":
+        """Syntax only (see item_rules for each side's rules). Raises ItemError."""
+        found: tuple[Any, ...] = item_reader.read_mvpn(entry)
+        return MvpnEntry(*found)
+
+    def to_xml(self, layout: Layout = COMPACT) -> bytes:
+        """The element `entry`; with TABBED as a control node lays it out."""
+        entry, one, two, three, _, _ = layout
+        return (
+            f"{entry}<entry>{one}<nlri>{two}<af>1</af>{two}<safi>5</safi>{two}<group>{escape(self.group)}</group>"
+            f"{two}<source>{escape(self.source)}</source>{two}<route-type>{self.route_type}</route-type>{one}</nlri>"
+            f"{olist_next_hop(self.next_hop, one, two, three)}{olist('olist', self.olist, layout)}{entry}</entry>"
+        ).encode()
+
+
+Entry = UnicastEntry | EnetEntry | McastEntry | MvpnEntry
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,105 @@
+"""One stanza: `<iq>` or `<message>`, parsed as a document of its own (reference/xmpp.md 0.4, 1.3)."""
+
+import re
+from enum import Enum
+from typing import Final
+
+from lxml import etree
+
+
+class Kind(Enum):
+    """What the root element of a stanza is."""
+
+    IQ = "iq"
+    MESSAGE = "message"
+
+
+class StanzaError(Exception):
+    """The text is not one well-formed stanza; the session it came on is closed (reference/xmpp.md 6)."""
+
+
+class Stanza:
+    """A parsed stanza. `type`, `from_`, `to` and `id` are empty where the attribute is absent."""
+
+    __slots__ = ("element", "from_", "id", "kind", "raw", "to", "type")
+
+    def __init__(self, kind: Kind, element: etree._Element, raw: bytes) -> None:
+        self.kind: Final = kind
+        self.element: Final = element
+        self.raw: Final = raw
+        self.type: Final[str] = element.get("type", "")
+        self.from_: Final[str] = element.get("from", "")
+        self.to: Final[str] = element.get("to", "")
+        self.id: Final[str] = element.get("id", "")
+
+    def addressed(self, keyword: str) -> bool:
+        """Whether a consumer registered for `keyword` gets this stanza: the keyword occurs anywhere in `to` (1.1)."""
+        return keyword in self.to
+
+    def __repr__(self) -> str:
+        return f"<Stanza {self.kind.value} to={self.to!r} id={self.id!r}, {len(self.raw)} bytes>"
+
+
+_DECLARATION: Final = re.compile(rb"<\?.*?\?>", re.DOTALL)
+_START: Final = re.compile(rb"<(?:iq|message)(?=[\s>])")
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+        collect_ids=False,
+        encoding="utf-8",
+    )
+
+
+_PARSER: Final = _parser()
+
+
+def local_name(tag: object) -> str:
+    """The name of an element without its namespace: the real receivers know no namespaces (reference/xmpp.md 2.3)."""
+    text = str(tag)
+    return text.rpartition("}")[2]
+
+
+def parse(raw: bytes) -> Stanza:
+    """Parse one frame. What precedes the root (a declaration, a comment, an unknown element) must be well formed too.
+
+    Raises StanzaError; never anything else, whatever the bytes.
+    """
+    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
+        raise StanzaError("a document type declaration is not allowed in a stanza")
+    found = _START.search(raw)
+    if found is None:
+        raise StanzaError("neither <iq> nor <message>")
+    start = found.start()
+    if start:
+        _check_prefix(raw[:start])
+    root = _document(raw[start:])
+    name = local_name(root.tag)
+    if name == "iq":
+        return Stanza(Kind.IQ, root, raw)
+    if name == "message":
+        return Stanza(Kind.MESSAGE, root, raw)
+    raise StanzaError(f"<{name}> is not a stanza")
+
+
+def _check_prefix(prefix: bytes) -> None:
+    """Raise unless what precedes the stanza would parse together with it."""
+    rest = _DECLARATION.sub(b"", prefix).strip()
+    if rest:
+        _document(b"<prefix>" + rest + b"</prefix>")
+
+
+def _document(raw: bytes) -> etree._Element:
+    try:
+        return etree.fromstring(raw, _PARSER)
+    except etree.XMLSyntaxError as error:
+        raise StanzaError(f"malformed XML: {error.msg}") from None
+    except ValueError as error:  # lxml refuses some inputs before the parser sees them
+        raise StanzaError(f"malformed XML: {error}") from None
