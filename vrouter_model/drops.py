@@ -127,10 +127,8 @@ class FlowDrop(IntEnum):
 
 def flow_drop_text(code: int) -> str:
     """The short name of a flow drop reason; a code outside the table prints as its number."""
-    try:
-        return FlowDrop(code).short
-    except ValueError:
-        return f"reason {code:#x}"
+    names = {int(reason): reason.short for reason in FlowDrop}
+    return names.get(code, f"reason {code:#x}")
 
 
 DROPSTATS_ORDER: tuple[Drop, ...] = (

@@ -1,4 +1,4 @@
-"""Constants of the kernel module's objects: types, flags, actions and trap reasons (reference/vrouter.md 2, 3, 4, 5, 8).
+"""Constants of the kernel module's objects: types, flags, actions and trap reasons (reference/vrouter.md 2-5, 8).
 
 Values are those that travel in the kernel module's own messages, so a row printed in hexadecimal can be compared with
 the output of the command line utilities of a real vRouter.

@@ -1,6 +1,9 @@
-"""The objects an agent programs into the forwarding model, with the kernel module's fields (reference/vrouter.md 2-5, 11).
+"""The objects an agent programs into the forwarding model, with the kernel module's fields.
 
-Rows are immutable: the agent builds one, hands it to `VRouter.add`, `.change` or `.delete` and gets 0 or a negative errno.
+Source of fields and rules: reference/vrouter.md 2-5 and 11.
+
+Rows are immutable: the agent builds one, hands it to `VRouter.add`, `.change` or `.delete` and gets 0 or a negative
+errno.
 Conventions in every row:
 
 - an IPv4 address is an `int` in network order (`int(IPv4Address(...))`), an IPv6 address 16 bytes, a MAC 6 bytes;
@@ -129,10 +132,16 @@ __all__ = [
     "Vxlan",
 ]
 
+_NO_VIFFLAG: Final = VifFlag(0)
+_NO_ROUTEFLAG: Final = RouteFlag(0)
+_NO_BRIDGEFLAG: Final = BridgeFlag(0)
+_NO_MIRRORFLAG: Final = MirrorFlag(0)
+_NO_FLOWEXTFLAG: Final = FlowExtFlag(0)
+
 
 @dataclass(frozen=True, slots=True)
 class FatFlow:
-    """One fat-flow rule of a vif: flows of this protocol (and port, 0 for any) are keyed without the fields in `ignore`.
+    """One fat-flow rule of a vif: flows of this protocol (port 0: any port) are keyed without the fields in `ignore`.
 
     `ignore` bits: 1 source port, 2 destination port, 4 source address, 8 destination address.
     """
@@ -148,7 +157,7 @@ class Vif:
 
     idx: int
     type: VifType = VifType.VIRTUAL
-    flags: VifFlag = VifFlag(0)
+    flags: VifFlag = _NO_VIFFLAG
     vrf: int = 0
     name: str = ""
     mac: bytes = VROUTER_MAC
@@ -182,11 +191,12 @@ class NextHop:
     """vr_nexthop_req: a next hop. `id` 0 is the discard next hop and exists from the start.
 
     - ENCAP: `encap_oif_id` one vif index, `encap` the Ethernet header to write (14 bytes), `family` INET or BRIDGE.
-    - TUNNEL: `encap_oif_id` (one, or three with TUNNEL_UNDERLAY_ECMP), `tun_sip`, `tun_dip`, `encap` the outer Ethernet header
-      (one per oif), `encap_valid` one truth per oif for underlay ECMP. The label comes from the route, never from here.
+    - TUNNEL: `encap_oif_id` (one, or three with TUNNEL_UNDERLAY_ECMP), `tun_sip`, `tun_dip`, `encap` the outer Ethernet
+      header (one per oif), `encap_valid` one truth per oif for underlay ECMP. The label comes from the route, not from
+      here.
     - RCV: `encap_oif_id` the vif that gets the packet. VRF_TRANSLATE: `vrf`.
-    - COMPOSITE: `nh_list` and `label_list` of one length. A component whose id is not present when the row arrives stays
-      empty until the composite is sent again.
+    - COMPOSITE: `nh_list` and `label_list` of one length. A component whose id is not present when the row arrives
+      stays empty until the composite is sent again.
     """
 
     id: int
@@ -217,14 +227,14 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class InetRoute:
-    """vr_route_req of family INET. `mac` is the stitched MAC: it must exist as a bridge route of the same VRF (ENOENT)."""
+    """vr_route_req of family INET. `mac` is the stitched MAC; its bridge route in the VRF must exist (else ENOENT)."""
 
     vrf: int
     prefix: int
     prefix_len: int
     nh_id: int = 0
     label: int = NO_LABEL
-    label_flags: RouteFlag = RouteFlag(0)
+    label_flags: RouteFlag = _NO_ROUTEFLAG
     mac: bytes = ZERO_MAC
     replace_plen: int = 0
 
@@ -242,7 +252,7 @@ class Inet6Route:
     prefix_len: int
     nh_id: int = 0
     label: int = NO_LABEL
-    label_flags: RouteFlag = RouteFlag(0)
+    label_flags: RouteFlag = _NO_ROUTEFLAG
     mac: bytes = ZERO_MAC
     replace_plen: int = 0
 
@@ -259,7 +269,7 @@ class BridgeRoute:
     mac: bytes
     nh_id: int = 0
     label: int = NO_LABEL
-    label_flags: BridgeFlag = BridgeFlag(0)
+    label_flags: BridgeFlag = _NO_BRIDGEFLAG
 
     @property
     def identity(self) -> tuple[int, bytes]:
@@ -310,7 +320,7 @@ class Mirror:
 
     index: int
     nh_id: int = 0
-    flags: MirrorFlag = MirrorFlag(0)
+    flags: MirrorFlag = _NO_MIRRORFLAG
     vni: int = -1
     vlan: int = NO_VLAN
 
@@ -366,7 +376,8 @@ class FlowKey:
 class Flow:
     """vr_flow_req with FLOW_SET semantics (reference 5).
 
-    `index` -1 adds; an index with ACTIVE changes that entry and `gen_id` must be its generation; without ACTIVE it deletes.
+    `index` -1 adds; an index with ACTIVE changes that entry and `gen_id` must be its generation; without ACTIVE it
+    deletes.
     `rindex` is the reverse entry; with RFLOW_VALID and `rindex` -1 it is searched by `rflow`.
     `src_nh_index` is the next hop that must own the source (RPF); 0 accepts any source.
     """
@@ -376,7 +387,7 @@ class Flow:
     gen_id: int = 0
     action: FlowAction = FlowAction.FORWARD
     flags: FlowFlag = FlowFlag.ACTIVE
-    extflags: FlowExtFlag = FlowExtFlag(0)
+    extflags: FlowExtFlag = _NO_FLOWEXTFLAG
     vrf: int = 0
     dvrf: int = 0
     rindex: int = -1
@@ -397,8 +408,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class FlowResponse:
-    """vr_flow_response: what FLOW_SET answers. `code` is 0 or a negative errno; with -EEXIST index and gen_id name the entry
-    that exists; `flags` 1 means deleted."""
+    """vr_flow_response: what FLOW_SET answers.
+
+    `code` is 0 or a negative errno; with -EEXIST index and gen_id name the entry that exists; `flags` 1 means deleted.
+    """
 
     code: int
     index: int = -1

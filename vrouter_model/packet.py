@@ -1,0 +1,158 @@
+"""A packet on its way through the pipeline, with the metadata the stages hand each other (reference/vrouter.md 6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .flags import NO_LABEL, NO_VLAN
+from .tables.interface import Interface
+from .tables.next_hop import NextHopEntry
+
+NULL: Final = 0
+ARP: Final = 1
+IP: Final = 2
+IP6: Final = 3
+PBB: Final = 7
+UNKNOWN: Final = 8
+
+INITIAL_TTL: Final = 64
+LOCAL_TTL: Final = 4
+
+TOR_SOURCE: Final = 1
+TOR_EVPN_SOURCE: Final = 2
+
+ETHERTYPE_IP: Final = 0x0800
+ETHERTYPE_ARP: Final = 0x0806
+ETHERTYPE_VLAN: Final = 0x8100
+ETHERTYPE_IP6: Final = 0x86DD
+ETHERTYPE_PBB: Final = 0x88E7
+
+_TYPES = {ETHERTYPE_IP: IP, ETHERTYPE_ARP: ARP, ETHERTYPE_IP6: IP6}
+
+
+class Packet:
+    """`data` starts at the current head; `network` is the offset of the network header in it.
+
+    While the link layer header is present it is `data[:network]`; `strip_link()` takes it off, `restore_link()` puts it
+    back. `frame` is the frame as it was received: that is what a trap shows the agent, tunnel headers included.
+    """
+
+    __slots__ = (
+        "data",
+        "diag",
+        "dotonep",
+        "dscp",
+        "dvrf",
+        "ecmp_nh_index",
+        "ecmp_src_nh_index",
+        "etree",
+        "etree_root",
+        "flow_get",
+        "flow_index",
+        "flow_set",
+        "frame",
+        "l2_control_data",
+        "label",
+        "label_is_vni",
+        "link",
+        "local_ttl",
+        "mirrored",
+        "multicast",
+        "my_mac",
+        "network",
+        "next_hop",
+        "outer_source",
+        "replication",
+        "src",
+        "to_me",
+        "to_me_interface",
+        "ttl",
+        "type",
+        "udp_source_port",
+        "underlay_ecmp_index",
+        "vif",
+        "vlan",
+    )
+
+    def __init__(self, frame: bytes, vif: Interface) -> None:
+        self.frame = frame
+        self.data = frame
+        self.vif = vif
+        self.network = 0
+        self.link = b""
+        self.type = NULL
+        self.next_hop: NextHopEntry | None = None
+        self.ttl = INITIAL_TTL
+        self.multicast = False
+        self.to_me_interface = False
+        """Everything that arrives on this interface is for the host (cross-connect mode)."""
+        self.flow_get = False
+        self.flow_set = False
+        self.diag = False
+        self.mirrored = False
+        self.dvrf = vif.vrf
+        self.vlan = NO_VLAN
+        self.flow_index = -1
+        self.label = NO_LABEL
+        self.label_is_vni = False
+        self.ecmp_nh_index = -1
+        self.ecmp_src_nh_index = -1
+        self.underlay_ecmp_index = -1
+        self.outer_source = 0
+        self.udp_source_port = 0
+        self.to_me = False
+        """Route it instead of bridging it."""
+        self.src = 0
+        self.replication = 0
+        self.my_mac = False
+        self.etree = False
+        self.etree_root = True
+        self.l2_control_data = False
+        self.dscp = -1
+        self.dotonep = -1
+        self.local_ttl = LOCAL_TTL
+
+    def copy(self) -> Packet:
+        """An independent packet with the same bytes and metadata."""
+        other = Packet.__new__(Packet)
+        for name in Packet.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
+
+    def classify(self) -> bool:
+        """Read the Ethernet header at the head: type, network offset, VLAN, multicast. False when it is too short."""
+        data = self.data
+        length = len(data)
+        if length < 14:
+            return False
+        self.multicast = bool(data[0] & 1)
+        ethertype = data[12] << 8 | data[13]
+        offset = 14
+        while ethertype == ETHERTYPE_VLAN:
+            if length < offset + 4:
+                return False
+            if self.vlan == NO_VLAN:
+                self.vlan = (data[offset] << 8 | data[offset + 1]) & 0xFFF
+            ethertype = data[offset + 2] << 8 | data[offset + 3]
+            offset += 4
+        if ethertype == ETHERTYPE_PBB:
+            if length < offset + 4 + 14:
+                return False
+            self.type = PBB
+        else:
+            self.type = _TYPES.get(ethertype, UNKNOWN)
+        self.network = offset
+        self.link = b""
+        return True
+
+    def strip_link(self) -> None:
+        if self.network:
+            self.link = self.data[: self.network]
+            self.data = self.data[self.network :]
+            self.network = 0
+
+    def restore_link(self) -> None:
+        if self.link:
+            self.data = self.link + self.data
+            self.network = len(self.link)
+            self.link = b""

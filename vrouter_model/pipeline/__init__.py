@@ -1,0 +1,1 @@
+"""The stages a packet passes, one module each (reference/vrouter.md 7)."""

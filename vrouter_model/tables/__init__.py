@@ -1,0 +1,1 @@
+"""What the data path looks up: interfaces, next hops, routes, labels and flows as live objects."""
