@@ -1,0 +1,216 @@
+"""What a route becomes for an agent: an item with all its ECMP next hops, rendered once per update group (reference/xmpp.md 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+
+from contrail_emulator.control.bgp import community, ext_community, nlri
+from contrail_emulator.control.bgp.attributes import Attributes
+from contrail_emulator.control.bgp.family import Family
+from contrail_emulator.control.routing import GroupKey
+from contrail_emulator.control.xmpp import item_id, pubsub
+from contrail_emulator.control.xmpp.family import ItemFamily
+from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, NextHop, UnicastEntry
+
+from .item import HASH_FIELDS
+
+MAX_ITEMS = 32
+MAX_RETRACTS = 256
+UNRESOLVED = "unresolved"
+GLOBAL_SECURITY_GROUPS = range(1, 8000000)
+ITEM_FAMILIES = {
+    Family.INET: ItemFamily.INET,
+    Family.INET6: ItemFamily.INET6,
+    Family.INET_LABELED: ItemFamily.INET_LABELED,
+    Family.E_VPN: ItemFamily.E_VPN,
+}
+LOWER_CASE_NAMES = {community.LLGR_STALE: "llgr-stale", community.NO_LLGR: "no-llgr"}
+EVPN_MAC, EVPN_PREFIX = 2, 5
+
+Paths = tuple[tuple[Attributes, bytes], ...]
+NetworkName = Callable[[int, int], str | None]
+
+
+class XmppEncoder:
+    """Renders message bodies; the header with `to` is each member's own.
+
+    `network_name(asn, index)` gives the virtual network behind an origin-vn, None when unknown.
+    """
+
+    def __init__(self, autonomous_system: int, network_name: NetworkName) -> None:
+        self.autonomous_system = autonomous_system
+        self._network_name = network_name
+
+    def reach(
+        self, table: str, family: Family, instance: str, group: GroupKey, routes: Sequence[tuple[bytes, Paths]]
+    ) -> list[bytes]:
+        """Message bodies for routes that share their attribute sets, at most 32 items each."""
+        render = self._enet if family is Family.E_VPN else self._unicast
+        items = [item for key, paths in routes if (item := render(family, key, paths)) is not None]
+        node = ITEM_FAMILIES[family].node(instance)
+        return [pubsub.items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
+
+    def unreach(
+        self, table: str, family: Family, instance: str, group: GroupKey, keys: Sequence[bytes]
+    ) -> list[bytes]:
+        """Message bodies that retract, at most 256 ids each."""
+        ids = [ident for key in keys if (ident := _id(family, key)) is not None]
+        node = ITEM_FAMILIES[family].node(instance)
+        return [pubsub.retract_body(node, ids[at : at + MAX_RETRACTS]) for at in range(0, len(ids), MAX_RETRACTS)]
+
+    def _unicast(self, family: Family, key: bytes, paths: Paths) -> tuple[str, bytes] | None:
+        prefix = _prefix(family, key)
+        attributes = paths[0][0]
+        hops = tuple(dict.fromkeys(self._hop(attributes, payload) for attributes, payload in paths))
+        sticky, sequence = _mobility(attributes)
+        fields, decision = _load_balance(attributes)
+        entry = UnicastEntry(
+            ITEM_FAMILIES[family],
+            prefix,
+            next_hops=hops,
+            virtual_network=hops[0].virtual_network,
+            sticky=sticky,
+            mobility_sequence=sequence,
+            sequence_number=sequence,
+            security_groups=self._security_groups(attributes),
+            community_tags=tuple(_community_text(value) for value in attributes.communities),
+            local_preference=_local_preference(attributes),
+            med=attributes.med or 0,
+            load_balance_fields=fields,
+            load_balance_decision=decision,
+        )
+        return prefix, entry.to_xml(TABBED)
+
+    def _enet(self, family: Family, key: bytes, paths: Paths) -> tuple[str, bytes] | None:
+        found = _enet_key(key)
+        if found is None:
+            return None  # types 1, 3, 4 and 6 never go to agents
+        tag, mac, address = found
+        attributes = paths[0][0]
+        sticky, sequence = _mobility(attributes)
+        leaf = any(
+            (read := ext_community.read_etree(raw)) is not None and read[0] for raw in attributes.ext_communities
+        )
+        entry = EnetEntry(
+            mac,
+            address,
+            ethernet_tag=tag,
+            group="0.0.0.0",
+            source="0.0.0.0",
+            next_hops=tuple(dict.fromkeys(self._enet_hop(attributes, payload) for attributes, payload in paths)),
+            virtual_network=self._virtual_network(attributes),
+            sticky=sticky,
+            mobility_sequence=sequence,
+            sequence_number=sequence,
+            security_groups=self._security_groups(attributes),
+            local_preference=_local_preference(attributes),
+            med=attributes.med or 0,
+            etree_leaf=leaf,
+        )
+        return item_id.enet_id(tag, mac, address), entry.to_xml(TABBED)
+
+    def _hop(self, attributes: Attributes, payload: bytes) -> NextHop:
+        communities = attributes.ext_communities
+        label = nlri.label(payload, ext_community.is_vxlan(communities))
+        return NextHop(
+            str(ip_address(attributes.next_hop)),
+            label=label,
+            encapsulations=_encapsulations(communities, bool(label)),
+            virtual_network=self._virtual_network(attributes),
+            tags=self._tags(attributes),
+        )
+
+    def _enet_hop(self, attributes: Attributes, payload: bytes) -> NextHop:
+        communities = attributes.ext_communities
+        vxlan = ext_community.is_vxlan(communities)
+        macs = [mac for raw in communities if (mac := ext_community.read_router_mac(raw)) is not None]
+        return NextHop(
+            str(ip_address(attributes.next_hop)),
+            label=nlri.label(payload, vxlan),
+            l3_label=nlri.l3_label(payload, vxlan),
+            encapsulations=_encapsulations(communities, True),
+            tags=self._tags(attributes),
+            mac=macs[0].hex(":") if macs else "",
+        )
+
+    def _virtual_network(self, attributes: Attributes) -> str:
+        for raw in attributes.ext_communities:
+            found = ext_community.read_origin_vn(raw)
+            if found is not None:
+                name = self._network_name(*found)
+                if name is not None:
+                    return name
+        return UNRESOLVED
+
+    def _security_groups(self, attributes: Attributes) -> tuple[int, ...]:
+        found = (ext_community.read_security_group(raw) for raw in attributes.ext_communities)
+        return tuple(
+            number
+            for pair in found
+            if pair is not None
+            for asn, number in (pair,)
+            if asn == self.autonomous_system or number in GLOBAL_SECURITY_GROUPS
+        )
+
+    def _tags(self, attributes: Attributes) -> tuple[int, ...]:
+        found = (ext_community.read_tag(raw) for raw in attributes.ext_communities)
+        return tuple(pair[1] for pair in found if pair is not None)
+
+
+def _encapsulations(communities: Sequence[bytes], needed: bool) -> tuple[str, ...]:
+    names = dict.fromkeys(
+        "gre" if name == "mpls-o-gre" else name for name in ext_community.encapsulations(communities)
+    )
+    return tuple(names) or (("gre",) if needed else ())
+
+
+def _local_preference(attributes: Attributes) -> int:
+    return 100 if attributes.local_pref is None else attributes.local_pref
+
+
+def _mobility(attributes: Attributes) -> tuple[bool, int]:
+    for raw in attributes.ext_communities:
+        found = ext_community.read_mac_mobility(raw)
+        if found is not None:
+            return found
+    return False, 0
+
+
+def _load_balance(attributes: Attributes) -> tuple[tuple[str, ...], str]:
+    for raw in attributes.ext_communities:
+        found = ext_community.read_load_balance(raw)
+        if found is not None:
+            fields, source_bias = found
+            names = tuple(name for name, bit in HASH_FIELDS.items() if fields & bit)
+            return names, "source-bias" if source_bias else "field-hash"
+    return (), "field-hash"
+
+
+def _community_text(value: int) -> str:
+    return LOWER_CASE_NAMES.get(value) or community.text(value)
+
+
+def _prefix(family: Family, key: bytes) -> str:
+    width = 16 if family is Family.INET6 else 4
+    return f"{ip_address(key[1:].ljust(width, bytes(1)))}/{key[0]}"
+
+
+def _id(family: Family, key: bytes) -> str | None:
+    if family is not Family.E_VPN:
+        return _prefix(family, key)
+    found = _enet_key(key)
+    return None if found is None else item_id.enet_id(*found)
+
+
+def _enet_key(key: bytes) -> tuple[int, str, str] | None:
+    """(Ethernet tag, MAC, address/length) of an EVPN key of type 2 or 5."""
+    tag = int.from_bytes(key[9:13], "big")
+    if key[0] == EVPN_MAC:
+        bits = key[19]
+        return tag, key[13:19].hex(":"), f"{ip_address(key[20:])}/{bits}" if bits else "0.0.0.0/32"
+    if key[0] == EVPN_PREFIX:
+        return tag, "00:00:00:00:00:00", f"{ip_address(key[14:])}/{key[13]}"
+    return None
+
+
