@@ -1,0 +1,34 @@
+"""What the API server does beside storing, by object type: the interface, and which type has which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contrail_emulator.config.layout import StoredObject
+
+from .draft import Draft
+
+if TYPE_CHECKING:
+    from .writer import Writer
+
+
+class Hook:
+    """Does nothing. A subclass overrides what its type needs; `before_*` may refuse by raising a WriterError."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+
+    async def before_create(self, draft: Draft) -> None:
+        """Complete the draft; take ids."""
+
+    async def after_create(self, draft: Draft) -> None:
+        """Make what belongs to the object."""
+
+    async def before_update(self, stored: StoredObject, draft: Draft) -> None:
+        """Complete or refuse a change."""
+
+    async def before_delete(self, stored: StoredObject) -> None:
+        """Refuse a deletion."""
+
+    async def after_delete(self, stored: StoredObject) -> None:
+        """Take away what belongs to the object; give back ids."""

@@ -1,0 +1,145 @@
+"""virtual-network: network id, subnets, default routing instance (reference/config.md 3.8)."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from contrail_emulator.config.ids import VIRTUAL_NETWORKS, Allocator, Exhausted
+from contrail_emulator.config.layout import StoredObject
+
+from .draft import Draft
+from .errors import BadRequest, Conflict, Forbidden
+from .hooks import Hook
+
+SYSTEM_NETWORKS = (
+    ["default-domain", "default-project", "ip-fabric"],
+    ["default-domain", "default-project", "__link_local__"],
+)
+
+
+def subnet_of(entry: dict[str, Any]) -> IPv4Network | IPv6Network:
+    """The prefix of one IpamSubnetType; BadRequest when it is none."""
+    subnet = entry.get("subnet") or {}
+    text = f"{subnet.get('ip_prefix')}/{subnet.get('ip_prefix_len')}"
+    try:
+        return ip_network(text, strict=False)
+    except ValueError as error:
+        raise BadRequest(f"Invalid subnet {text}") from error
+
+
+def service_addresses(network: IPv4Network | IPv6Network, from_start: bool) -> tuple[str, str]:
+    """The gateway and DNS addresses of a subnet: its last two usable addresses, or its first two."""
+    if network.num_addresses < 4:
+        return "", ""
+    if from_start:
+        return str(network[1]), str(network[2])
+    return str(network[-2]), str(network[-3])
+
+
+class NetworkHook(Hook):
+    """Hooks of virtual-network."""
+
+    ids: Allocator | None = None
+
+    def allocator(self) -> Allocator:
+        """The allocator of network ids."""
+        if self.ids is None:
+            self.ids = Allocator(self.writer.ids, VIRTUAL_NETWORKS)
+        return self.ids
+
+    async def before_create(self, draft: Draft) -> None:
+        if draft.properties.get("virtual_network_network_id") is not None:
+            raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
+        self.fill_subnets(draft)
+        allocator = self.allocator()
+        try:
+            number = await allocator.allocate(draft.name)
+        except Exhausted as error:
+            raise Conflict("no virtual network id is left") from error
+        draft.undo.append(lambda: allocator.free(number, draft.name))
+        draft.properties["virtual_network_network_id"] = number
+        await self._reserve_vxlan(draft)
+
+    async def after_create(self, draft: Draft) -> None:
+        await self.writer.create(
+            "routing-instance",
+            {
+                "fq_name": [*draft.fq_name, draft.fq_name[-1]],
+                "parent_type": "virtual-network",
+                "routing_instance_is_default": True,
+            },
+        )
+
+    async def before_update(self, stored: StoredObject, draft: Draft) -> None:
+        number = draft.properties.get("virtual_network_network_id")
+        if number is not None and number != stored.properties.get("virtual_network_network_id"):
+            raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
+        self.fill_subnets(draft)
+        if "virtual_network_properties" in draft.properties:
+            old = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
+            new = (draft.properties["virtual_network_properties"] or {}).get("vxlan_network_identifier")
+            if old != new:
+                await self._reserve_vxlan(draft)
+                if old:
+                    await self.allocator().free(old, f"{stored.name}_vxlan")
+
+    async def before_delete(self, stored: StoredObject) -> None:
+        if stored.fq_name in SYSTEM_NETWORKS:
+            raise Conflict(f"Can not delete system created default virtual network {stored.fq_name[-1]}")
+
+    async def after_delete(self, stored: StoredObject) -> None:
+        instance = await self.writer.find("routing-instance", [*stored.fq_name, stored.fq_name[-1]])
+        if instance is not None:
+            await self.writer.delete("routing-instance", instance)
+        number = stored.properties.get("virtual_network_network_id")
+        if number is not None:
+            await self.allocator().free(number, stored.name)
+        vxlan = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
+        if vxlan:
+            await self.allocator().free(vxlan, f"{stored.name}_vxlan")
+
+    async def _reserve_vxlan(self, draft: Draft) -> None:
+        number = (draft.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
+        if not number:
+            return
+        owner = f"{draft.name}_vxlan"
+        allocator = self.allocator()
+        if not await allocator.reserve(number, owner):
+            raise BadRequest(f"virtual-network {draft.name}: VNI {number} is in use")
+        draft.undo.append(lambda: allocator.free(number, owner))
+
+    def fill_subnets(self, draft: Draft) -> None:
+        """Give every subnet its gateway, DNS address, uuid and pools; refuse subnets that overlap."""
+        seen: list[IPv4Network | IPv6Network] = []
+        for reference in draft.references.get("network-ipam", ()):
+            for entry in (reference.attribute or {}).get("ipam_subnets") or []:
+                if not entry.get("subnet"):
+                    continue  # a reference to a flat-subnet IPAM
+                network = subnet_of(entry)
+                for other in seen:
+                    if network.version == other.version and network.overlaps(other):
+                        raise BadRequest(f"virtual-network {draft.name}: overlapping addresses {network} and {other}")
+                seen.append(network)
+                self._fill_subnet(draft, entry, network)
+
+    def _fill_subnet(self, draft: Draft, entry: dict[str, Any], network: IPv4Network | IPv6Network) -> None:
+        entry["subnet"] = {"ip_prefix": str(network.network_address), "ip_prefix_len": network.prefixlen}
+        from_start = bool(entry.get("addr_from_start"))
+        entry["addr_from_start"] = from_start
+        gateway, dns = service_addresses(network, from_start)
+        entry["default_gateway"] = entry.get("default_gateway") or gateway
+        entry["dns_server_address"] = entry.get("dns_server_address") or dns
+        entry["subnet_uuid"] = entry.get("subnet_uuid") or str(self.writer.uuid())
+        entry["allocation_pools"] = entry.get("allocation_pools") or []
+        if entry.get("enable_dhcp") is None:
+            entry["enable_dhcp"] = True
+        for name in ("default_gateway", "dns_server_address"):
+            if entry[name] and not _inside(entry[name], network):
+                raise BadRequest(f"virtual-network {draft.name}: {name}: expected an address of {network}")
+
+
+def _inside(text: str, network: IPv4Network | IPv6Network) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return address in network or address.is_unspecified
