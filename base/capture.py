@@ -2,6 +2,7 @@
 
 After startTLS the trace goes on with the plain text: what a person wants to read, not what is on the wire.
 """
+# ruff: noqa: N802 - Twisted's names
 
 from __future__ import annotations
 
@@ -46,13 +47,13 @@ class RecordedFactory:
         self._factory = factory
         self._initiator = initiator
 
-    def doStart(self) -> None:  # noqa: N802 - Twisted's name
+    def doStart(self) -> None:
         self._factory.doStart()
 
-    def doStop(self) -> None:  # noqa: N802 - Twisted's name
+    def doStop(self) -> None:
         self._factory.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> RecordedConnection | None:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> RecordedConnection | None:
         protocol = self._factory.buildProtocol(addr)
         return None if protocol is None else RecordedConnection(self, protocol)
 
@@ -81,7 +82,7 @@ class RecordedConnection:
 
     # As seen by the transport
 
-    def makeConnection(self, transport: ITransport) -> None:  # noqa: N802 - Twisted's name
+    def makeConnection(self, transport: ITransport) -> None:
         self.transport = transport
         directlyProvides(self, providedBy(transport), providedBy(self._protocol))
         local, remote = _address(transport.getHost()), _address(transport.getPeer())
@@ -89,30 +90,30 @@ class RecordedConnection:
             self._trace = self.factory.capture.tcp(local, remote, self.factory.initiated(transport))
         self._protocol.makeConnection(self)
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+    def connectionMade(self) -> None:
         self._protocol.connectionMade()
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+    def dataReceived(self, data: bytes) -> None:
         if self._trace is not None:
             self._trace.received(data)
         self._protocol.dataReceived(data)
 
-    def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+    def readConnectionLost(self) -> None:
         self._protocol.readConnectionLost()
 
-    def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+    def writeConnectionLost(self) -> None:
         self._protocol.writeConnectionLost()
 
-    def handshakeCompleted(self) -> None:  # noqa: N802 - Twisted's name
+    def handshakeCompleted(self) -> None:
         self._protocol.handshakeCompleted()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._trace is not None:
             orderly = self._closed_by_us or isinstance(reason.value, ConnectionDone)
             self._trace.closed(by_us=self._closed_by_us, reset=self._aborted or not orderly)
         self._protocol.connectionLost(reason)
 
-    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+    def logPrefix(self) -> str:
         return str(self._protocol.logPrefix()) if ILoggingContext.providedBy(self._protocol) else "RecordedConnection"
 
     # As seen by the protocol
@@ -122,14 +123,14 @@ class RecordedConnection:
             self._trace.sent(data)
         self.transport.write(data)
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         self.write(b"".join(data))
 
-    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+    def loseConnection(self) -> None:
         self._closed_by_us = True
         self.transport.loseConnection()
 
-    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+    def abortConnection(self) -> None:
         self._closed_by_us = self._aborted = True
         self.transport.abortConnection()
 
@@ -145,27 +146,27 @@ class RecordedDatagrams(AbstractDatagramProtocol):
         self._protocol = protocol
         self._trace: UdpTrace | None = None
 
-    def makeConnection(self, transport: Any) -> None:  # noqa: N802 - Twisted's name
+    def makeConnection(self, transport: Any) -> None:
         self.transport = transport
         local = _address(transport.getHost())
         if local is not None:
             self._trace = self._capture.udp_socket(local)
         self._protocol.makeConnection(_RecordedPort(transport, self._trace))
 
-    def doStart(self) -> None:  # noqa: N802 - Twisted's name
+    def doStart(self) -> None:
         self._protocol.doStart()
 
-    def doStop(self) -> None:  # noqa: N802 - Twisted's name
+    def doStop(self) -> None:
         if self._trace is not None:
             self._trace.closed()
         self._protocol.doStop()
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: N802 - Twisted's name
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         if self._trace is not None:
             self._trace.received((addr[0], addr[1]), datagram)
         self._protocol.datagramReceived(datagram, addr)
 
-    def connectionRefused(self) -> None:  # noqa: N802 - Twisted's name
+    def connectionRefused(self) -> None:
         self._protocol.connectionRefused()
 
 
