@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+_NAME = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 Samples = Iterable[tuple[Sequence[str], float]]
@@ -52,6 +54,8 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _known(self, name: str, kind: str, labels: Sequence[str]) -> Counter | Gauge | None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"metric name {name!r}: expected letters, digits and underscores")
         made = self._made.get(name)
         if made is None:
             return None
