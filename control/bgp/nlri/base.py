@@ -20,11 +20,13 @@ class NlriError(ValueError):
 
 
 class Codec(Protocol):
-    """NLRI of one family. Routes that can be cut out but make no sense are left out and named in `faults`."""
+    """NLRI of one family."""
 
     def read(self, data: bytes, withdrawn: bool = False, faults: list[str] | None = None) -> list[Route]:
         """All routes of an NLRI field. Raises NlriError when the field cannot be cut into routes.
 
+        Routes that can be cut out but make no sense are left out. `faults` collects their names; without it, a plain
+        prefix of an impossible length raises NlriError too (RFC 7606 5.3), a route of an unknown type still does not.
         `withdrawn` says that the field comes from MP_UNREACH_NLRI: labels are ignored there and payloads are empty.
         """
         ...
@@ -53,3 +55,10 @@ class Codec(Protocol):
 def overrun(family: str, offset: int, data: bytes) -> NlriError:
     """The error for a route that goes on past the end of its field."""
     return NlriError(f"{family}: the route at byte {offset} needs more than the {len(data)} bytes of its field")
+
+
+def skip(what: str, faults: list[str] | None) -> None:
+    """Notes a route that makes no sense; NlriError when nobody takes notes."""
+    if faults is None:
+        raise NlriError(what)
+    faults.append(f"{what} ignored")

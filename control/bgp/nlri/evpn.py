@@ -5,7 +5,7 @@ On the wire a route is type, length, body. What tells two routes apart goes into
 | type | body on the wire | key | payload |
 |---|---|---|---|
 | 1 | RD ESI tag label | 1 RD ESI tag | label |
-| 2 | RD ESI tag 48 MAC iplen IP label [l3 label] | 2 RD tag 48 MAC iplen IP | ESI label [l3 label] |
+| 2 | RD ESI tag 48 MAC iplen IP label [l3 label] | 2 RD tag MAC iplen IP | ESI label [l3 label] |
 | 3 | RD tag iplen IP | 3 RD tag iplen IP | |
 | 4 | RD ESI iplen IP | 4 RD ESI iplen IP | |
 | 5 | RD ESI tag length IP gateway label | 5 RD tag length IP | ESI gateway label |
@@ -31,6 +31,10 @@ SELECTIVE_MULTICAST_FLAGS = b"\x02"
 """IGMPv2: what a control node writes (reference/bgp.md 2.3)."""
 
 
+_MAC_BITS = b"\x30"
+"""The length of a MAC address in bits, which only the wire carries."""
+
+
 class _Bad(ValueError):
     """A body that does not have the layout of its type."""
 
@@ -51,7 +55,7 @@ def _read_mac_ip(body: bytes) -> Route:
     bits = body[29]
     after = 30 + (bits >> 3)
     _need(bits in (0, 32, 128) and size - after in (3, 6), "IP length")
-    return b"\x02" + body[:8] + body[18:after], body[8:18] + body[after:]
+    return b"\x02" + body[:8] + body[18:22] + body[23:after], body[8:18] + body[after:]
 
 
 def _read_inclusive_multicast(body: bytes) -> Route:
@@ -99,7 +103,7 @@ _READERS: Mapping[int, Callable[[bytes], Route]] = {
 def _body(key: bytes, payload: bytes) -> bytes:
     kind = key[0]
     if kind == MAC_IP:
-        return key[1:9] + payload[:10] + key[9:] + payload[10:]
+        return key[1:9] + payload[:10] + key[9:13] + _MAC_BITS + key[13:] + payload[10:]
     if kind == IP_PREFIX:
         return key[1:9] + payload[:10] + key[9:] + payload[10:]
     return key[1:] + payload

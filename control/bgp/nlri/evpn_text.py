@@ -45,7 +45,7 @@ def evpn_text(key: bytes) -> str:
     if kind == 1:
         return f"{head}-{esi.text(key[9:19])}-{_tag(key[19:23])}"
     if kind == 2:
-        return f"{head}-{_tag(key[9:13])}-{key[14:20].hex(':')},{_address(key, 20)[0]}"
+        return f"{head}-{_tag(key[9:13])}-{key[13:19].hex(':')},{_address(key, 19)[0]}"
     if kind == 3:
         return f"{head}-{_tag(key[9:13])}-{_address(key, 13)[0]}"
     if kind == 4:
@@ -70,7 +70,7 @@ def evpn_key(text: str) -> bytes:
             if not comma:
                 raise ValueError(f"not an e-vpn MAC route: {text!r}")
             packed = b"" if address == "0.0.0.0" else ip_address(address).packed
-            return b"\x02" + rd.parse(distinguisher) + _tag_bytes(tag) + _sized(_mac_bytes(mac)) + _sized(packed)
+            return b"\x02" + rd.parse(distinguisher) + _tag_bytes(tag) + _mac_bytes(mac) + _sized(packed)
         case "3", [distinguisher, tag, address]:
             return b"\x03" + rd.parse(distinguisher) + _tag_bytes(tag) + _sized(ip_address(address).packed)
         case "4", [distinguisher, segment, address]:

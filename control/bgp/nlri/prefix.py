@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 from ..label import WITHDRAWN
-from .base import BYTE, HOST_MASK, NlriError, Route, overrun
+from .base import BYTE, HOST_MASK, Route, overrun, skip
 
 _WITHDRAW_LABELS = frozenset((b"\x00\x00\x01", b"\x80\x00\x00", b"\x00\x00\x00"))
 
@@ -59,10 +59,12 @@ class PrefixCodec:
         while offset < end:
             bits = data[offset]
             after = offset + 1 + ((bits + 7) >> 3)
-            if bits > limit:
-                raise NlriError(f"{self.name}: prefix length {bits} at byte {offset}")
             if after > end:
                 raise overrun(self.name, offset, data)
+            if bits > limit:
+                skip(f"{self.name}: prefix length {bits} at byte {offset}", faults)
+                offset = after
+                continue
             if bits & 7:
                 key = data[offset : after - 1] + BYTE[data[after - 1] & HOST_MASK[bits & 7]]
             else:
@@ -106,16 +108,16 @@ class LabeledCodec:
         while offset < end:
             bits = data[offset]
             after = offset + 1 + ((bits + 7) >> 3)
-            if bits > limit:
-                raise NlriError(f"{self.name}: prefix length {bits} at byte {offset}")
             if after > end:
                 raise overrun(self.name, offset, data)
+            if bits > limit or (bits < 24 and not withdrawn):
+                skip(f"{self.name}: prefix length {bits} at byte {offset}", faults)
+                offset = after
+                continue
             label = data[offset + 1 : offset + 4]
             start = offset + 4
             if bits < 24 or (withdrawn and bits <= self.size << 3 and label not in _WITHDRAW_LABELS):
-                if not withdrawn:
-                    raise NlriError(f"{self.name}: no room for a label in the {bits} bits at byte {offset}")
-                # A real control node leaves the label out of withdrawals (reference/bgp.md 2.3): take the bits as they are.
+                # A real control node leaves the label out of withdrawals (reference/bgp.md 2.3): take the bits as they stand.
                 start = offset + 1
             else:
                 bits -= 24

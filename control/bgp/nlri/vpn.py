@@ -10,7 +10,7 @@ from typing import Final
 
 from .. import rd
 from ..label import WITHDRAWN
-from .base import BYTE, HOST_MASK, NlriError, Route, overrun
+from .base import BYTE, HOST_MASK, Route, overrun, skip
 from .prefix import prefix_key, prefix_text
 
 _OVERHEAD_BITS = 88
@@ -36,11 +36,13 @@ class VpnCodec:
         offset, end = 0, len(data)
         while offset < end:
             bits = data[offset]
-            if not _OVERHEAD_BITS <= bits <= limit:
-                raise NlriError(f"{self.name}: prefix length {bits} at byte {offset}")
             after = offset + 1 + ((bits + 7) >> 3)
             if after > end:
                 raise overrun(self.name, offset, data)
+            if not _OVERHEAD_BITS <= bits <= limit:
+                skip(f"{self.name}: prefix length {bits} at byte {offset}", faults)
+                offset = after
+                continue
             bits -= _OVERHEAD_BITS
             if bits & 7:
                 last = byte[data[after - 1] & HOST_MASK[bits & 7]]

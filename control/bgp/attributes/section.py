@@ -1,0 +1,244 @@
+"""Reading the attribute section of an UPDATE in one pass, everything but MP_REACH and MP_UNREACH.
+
+Profile `contrail` raises MessageError for the first fault (reference/bgp.md 1.6); profile `rfc` gives RFC 7606's verdict.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from contrail_emulator.base.behaviour import Behaviour
+
+from ..notification import Code, MessageError, UpdateError
+from . import aggregator, as_path, edge
+from .attributes import Attributes, UnknownAttribute
+from .table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, PARTIAL, SPECS, AttributeType, Spec, Verdict, attribute_name
+
+_T = AttributeType
+_PLAIN_SEGMENTS = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
+_MAX_NEXT_HOPS = 64
+
+
+class Context:
+    """What the reading of an attribute section depends on, the same for a whole session."""
+
+    __slots__ = ("as4", "behaviour", "ibgp")
+
+    as4: Final[bool]
+    ibgp: Final[bool]
+    behaviour: Final[Behaviour]
+
+    def __init__(self, as4: bool, ibgp: bool, behaviour: Behaviour) -> None:
+        self.as4 = as4
+        self.ibgp = ibgp
+        self.behaviour = behaviour
+
+
+class Section:
+    """A sound attribute section, and the sets made of it with each next hop seen."""
+
+    __slots__ = ("_made", "classic_next_hop", "faults", "parts", "reach_fault", "unknown", "withdraw")
+
+    def __init__(
+        self,
+        parts: dict[int, bytes],
+        unknown: tuple[UnknownAttribute, ...],
+        classic_next_hop: bytes | None,
+        faults: tuple[str, ...],
+        withdraw: bool,
+        reach_fault: MessageError | None,
+    ) -> None:
+        self.parts = parts
+        self.unknown = unknown
+        self.classic_next_hop = classic_next_hop
+        """Value of NEXT_HOP, None when absent."""
+        self.faults = faults
+        self.withdraw = withdraw
+        """RFC 7606: routes announced with this section count as withdrawn."""
+        self.reach_fault = reach_fault
+        """What makes the section unfit for announcing routes (a mandatory attribute is missing)."""
+        self._made: dict[bytes, Attributes] = {}
+
+    def attributes(self, next_hop: bytes) -> Attributes:
+        """The set with this next hop; the same object each time."""
+        made = self._made.get(next_hop)
+        if made is None:
+            if len(self._made) >= _MAX_NEXT_HOPS:
+                self._made.clear()
+            made = self._made[next_hop] = Attributes(self.parts, next_hop, self.unknown)
+        return made
+
+
+class SectionReader:
+    """One pass over one section; `read` is the entry."""
+
+    __slots__ = ("_behaviour", "_context", "_data", "_faults", "_parts", "_seen", "_unknown", "_withdraw")
+
+    def __init__(self, data: bytes, context: Context) -> None:
+        self._data = data
+        self._context = context
+        self._behaviour = context.behaviour
+        self._parts: dict[int, bytes] = {}
+        self._seen: set[int] = set()
+        self._unknown: list[UnknownAttribute] = []
+        self._faults: list[str] = []
+        self._withdraw = False
+
+    def read(self) -> Section:
+        """Raises MessageError where the session must be reset."""
+        data, end = self._data, len(self._data)
+        seen = self._seen
+        offset = 0
+        while offset < end:
+            flags, code = data[offset], data[offset + 1]
+            if flags & EXTENDED_LENGTH:
+                start = offset + 4
+                after = start + (data[offset + 2] << 8 | data[offset + 3])
+            else:
+                start = offset + 3
+                after = start + data[offset + 2]
+            if code in seen:
+                self._duplicate(code)
+            else:
+                seen.add(code)
+                spec = SPECS.get(code)
+                if spec is None or (code == _T.LARGE_COMMUNITY and self._behaviour.drop_large_communities):
+                    self._read_unknown(flags, code, offset, after, data[start:after])
+                else:
+                    self._read_known(spec, flags, offset, after, data[start:after])
+            offset = after
+        return self._finish()
+
+    # --- one attribute ---------------------------------------------------------------------------------------------
+
+    def _read_known(self, spec: Spec, flags: int, offset: int, after: int, value: bytes) -> None:
+        code = spec.code
+        if flags & CLASS_BITS != spec.flags:
+            self._fault(spec, UpdateError.ATTRIBUTE_FLAGS, offset, after, f"flags {flags:#04x}", Verdict.WITHDRAW)
+            return
+        if spec.ibgp_only and not self._context.ibgp and not self._keeps_from_ebgp(code):
+            self._faults.append(f"{spec.name} from an eBGP peer ignored")
+            return
+        if code == _T.ATOMIC_AGGREGATE and self._behaviour.reset_on_malformed_attribute and flags != spec.flags:
+            self._fault(spec, UpdateError.ATTRIBUTE_FLAGS, offset, after, f"flags {flags:#04x}")
+            return
+        if spec.lengths is not None and len(value) not in spec.lengths:
+            self._fault(spec, UpdateError.ATTRIBUTE_LENGTH, offset, after, f"length {len(value)}")
+            return
+        check = _CHECKS.get(code)
+        if check is not None and not check(value, self._context):
+            self._fault(spec, spec.subcode, offset, after, f"value {value[:32].hex()}")
+            return
+        self._parts[code] = value
+
+    def _keeps_from_ebgp(self, code: int) -> bool:
+        if self._behaviour.reset_on_malformed_attribute:
+            return True
+        return code == _T.LOCAL_PREF and self._behaviour.keep_local_pref_from_ebgp
+
+    def _read_unknown(self, flags: int, code: int, offset: int, after: int, value: bytes) -> None:
+        if not flags & OPTIONAL:
+            raise MessageError(
+                Code.UPDATE, UpdateError.UNKNOWN_WELL_KNOWN, self._data[offset:after], f"attribute {code}"
+            )
+        if self._behaviour.drop_unknown_attributes or flags & CLASS_BITS != CLASS_BITS:
+            return
+        self._unknown.append(UnknownAttribute(flags & ~EXTENDED_LENGTH | PARTIAL, code, value))
+
+    def _duplicate(self, code: int) -> None:
+        reason = f"{attribute_name(code)} occurs twice"
+        if self._behaviour.reset_on_malformed_attribute:
+            raise MessageError(Code.UPDATE, UpdateError.MALFORMED_ATTRIBUTES, b"", reason)
+        self._faults.append(f"{reason}: the first one counts")
+
+    def _fault(
+        self, spec: Spec, subcode: int, offset: int, after: int, what: str, verdict: Verdict | None = None
+    ) -> None:
+        reason = f"{spec.name}: {what}"
+        if self._behaviour.reset_on_malformed_attribute:
+            raise MessageError(Code.UPDATE, subcode, self._data[offset:after], reason)
+        verdict = verdict or spec.verdict
+        self._faults.append(f"{reason}: {verdict.value}")
+        if verdict is Verdict.WITHDRAW:
+            self._withdraw = True
+
+    # --- the whole section -------------------------------------------------------------------------------------------
+
+    def _finish(self) -> Section:
+        parts = self._parts
+        next_hop = parts.pop(_T.NEXT_HOP, None)
+        as4_path = parts.pop(_T.AS4_PATH, None)
+        as4_aggregator = parts.pop(_T.AS4_AGGREGATOR, None)
+        if not self._context.as4:
+            self._widen(as4_path, as4_aggregator)
+        if self._behaviour.sort_communities:
+            for code, unit in ((_T.COMMUNITIES, 4), (_T.EXTENDED_COMMUNITIES, 8)):
+                value = parts.get(code)
+                if value is not None and len(value) > unit:
+                    parts[code] = b"".join(sorted({value[i : i + unit] for i in range(0, len(value), unit)}))
+        return Section(
+            parts, tuple(self._unknown), next_hop, tuple(self._faults), self._withdraw, self._reach_fault(next_hop)
+        )
+
+    def _widen(self, as4_path: bytes | None, as4_aggregator: bytes | None) -> None:
+        """RFC 6793 4.2.3: what an old speaker sent, in 4-byte AS numbers."""
+        parts = self._parts
+        path_counts = True
+        own = parts.get(_T.AGGREGATOR)
+        if own is not None:
+            parts[_T.AGGREGATOR], path_counts = aggregator.merge(own, as4_aggregator)
+        path = parts.get(_T.AS_PATH)
+        if path:
+            wide = as_path.widen(path)
+            parts[_T.AS_PATH] = as_path.merge(wide, as4_path) if as4_path and path_counts else wide
+
+    def _reach_fault(self, next_hop: bytes | None) -> MessageError | None:
+        parts = self._parts
+        mandatory = (_T.ORIGIN, _T.AS_PATH, _T.LOCAL_PREF) if self._context.ibgp else (_T.ORIGIN, _T.AS_PATH)
+        for code in mandatory:
+            if code not in parts:
+                return missing(code)
+        path = parts[_T.AS_PATH]
+        if not self._context.ibgp and (not path or not path[1]):
+            return MessageError(Code.UPDATE, UpdateError.MALFORMED_AS_PATH, b"", "empty AS_PATH from an eBGP peer")
+        return None
+
+
+def missing(code: int) -> MessageError:
+    """The error for a mandatory attribute that is not there."""
+    return MessageError(Code.UPDATE, UpdateError.MISSING_WELL_KNOWN, bytes((code,)), attribute_name(code))
+
+
+# --- values beyond their length ----------------------------------------------------------------------------------------
+
+
+def _origin(value: bytes, context: Context) -> bool:
+    return value[0] <= 2
+
+
+def _as_path(value: bytes, context: Context) -> bool:
+    types = None if context.behaviour.reset_on_malformed_attribute else _PLAIN_SEGMENTS
+    return as_path.is_sound(value, 4 if context.as4 else 2, types)
+
+
+def _as4_path(value: bytes, context: Context) -> bool:
+    return as_path.is_sound(value, 4)
+
+
+def _aggregator(value: bytes, context: Context) -> bool:
+    return len(value) == (8 if context.as4 else 6)
+
+
+def _next_hop(value: bytes, context: Context) -> bool:
+    return value != b"\x00\x00\x00\x00"
+
+
+_CHECKS = {
+    _T.ORIGIN: _origin,
+    _T.AS_PATH: _as_path,
+    _T.AS4_PATH: _as4_path,
+    _T.AGGREGATOR: _aggregator,
+    _T.NEXT_HOP: _next_hop,
+    _T.EDGE_DISCOVERY: lambda value, context: edge.is_sound_discovery(value),
+    _T.EDGE_FORWARDING: lambda value, context: edge.is_sound_forwarding(value),
+}
