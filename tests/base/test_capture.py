@@ -2,18 +2,25 @@
 # ruff: noqa: N802 - Twisted's names
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import NoPayload
 from scapy.utils import rdpcap
+from twisted.internet import ssl
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IOpenSSLServerConnectionCreator, ITCPTransport
 from twisted.internet.protocol import (
     ClientFactory,
     DatagramProtocol,
@@ -306,6 +313,40 @@ def test_a_client_that_is_refused_leaves_no_trace(capture: Capture, reactor: Any
     reactor.connectTCP("127.0.0.1", port, capture_factory(capture, Client()))
     run(failed)
     assert capture.frames == 0
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """TLS with a certificate of its own (twisted.internet.ssl hands pyOpenSSL what that calls deprecated)."""
+
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: N803 - Twisted's name
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "control-1")])
+        start = datetime(2020, 1, 1)
+        builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, start + timedelta(days=36500))
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate(builder.sign(key, hashes.SHA256()))
+        context.use_privatekey(key)
+        return SSL.Connection(context, None)
+
+
+def test_after_starttls_the_trace_goes_on_in_plain_text(capture: Capture, reactor: Any, run: Run) -> None:
+    server_side, client_side = Recorder(), Recorder()
+    server = Factory.forProtocol(lambda: server_side)
+    client = Factory.forProtocol(lambda: client_side)
+    server.noisy = client.noisy = False
+    listening = reactor.listenTCP(0, capture_factory(capture, server), interface="127.0.0.1")
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port)
+    run(endpoint.connect(capture_factory(capture, client)))
+    run(server_side.made)
+    server_side.transport.startTLS(ServerTls())
+    client_side.transport.startTLS(ssl.CertificateOptions())
+    client_side.transport.write(b"secret of the wire")
+    client_side.transport.loseConnection()
+    run(gatherResults([client_side.lost, server_side.lost]))
+    run(listening.stopListening())
+    assert server_side.got == b"secret of the wire"
+    assert [data for _, _, data in flags(capture) if data] == [b"secret of the wire"]
 
 
 def test_datagrams_over_real_sockets(capture: Capture, reactor: Any, run: Run) -> None:
