@@ -1,1 +1,22 @@
-"""Tables, paths, best path, routing instances, replication and update groups. Knows no session."""
+"""The routing core of a control node: tables, instances, replication and update groups. It knows no session."""
+
+from .core import CoreSettings, RoutingCore
+from .groups import Encoder, GroupKey, Member, Membership
+from .instance import MASTER_INSTANCE, InstanceSettings
+from .path import Flag, Path
+from .source import Source, SourceKind
+
+__all__ = [
+    "MASTER_INSTANCE",
+    "CoreSettings",
+    "Encoder",
+    "Flag",
+    "GroupKey",
+    "InstanceSettings",
+    "Member",
+    "Membership",
+    "Path",
+    "RoutingCore",
+    "Source",
+    "SourceKind",
+]

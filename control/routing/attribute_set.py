@@ -1,0 +1,109 @@
+"""Interned path attribute sets with what routing derives from them.
+
+Thousands of paths share one attribute set. What the decision process, replication and export need to know of a set is
+read once and kept beside it; the entry goes when the last path that uses it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from contrail_emulator.control.bgp import community, ext_community
+from contrail_emulator.control.bgp.attributes import Attributes
+
+from .targets import read_targets
+
+
+class AttributeSet:
+    """One distinct attribute set and how many paths use it.
+
+    `grade` orders by the steps of path selection that need nothing but the set (reference/bgp.md 4.3, steps 2 to 5):
+    a smaller tuple is better. `memo` holds results derived under some policy; it is valid for one `generation` of the
+    configuration only.
+    """
+
+    __slots__ = (
+        "as_length",
+        "attributes",
+        "count",
+        "generation",
+        "grade",
+        "has_origin_vn_path",
+        "llgr_stale",
+        "med",
+        "memo",
+        "neighbor_as",
+        "origin",
+        "single",
+        "targets",
+    )
+
+    def __init__(self, attributes: Attributes, sticky_loses: bool) -> None:
+        self.attributes = attributes
+        self.single = (attributes,)
+        self.count = 0
+        self.generation = 0
+        self.memo: dict[Hashable, Any] = {}
+        local_pref = attributes.local_pref
+        leaf = sticky = False
+        sequence = 0
+        for value in attributes.ext_communities:
+            if value[0] == 6:
+                if value[1] == 0:
+                    sticky, sequence = ext_community.read_mac_mobility(value) or (False, 0)
+                elif value[1] == 5:
+                    leaf, _ = ext_community.read_etree(value) or (False, 0)
+        self.grade = (
+            -(100 if local_pref is None else local_pref),
+            leaf,
+            sticky if sticky_loses else not sticky,
+            -sequence,
+        )
+        self.targets = read_targets(attributes.ext_communities)
+        self.llgr_stale = community.LLGR_STALE in attributes.communities
+        self.as_length = attributes.as_path.length
+        self.neighbor_as = attributes.as_path.first
+        self.has_origin_vn_path = bool(attributes.origin_vn_path)
+        self.origin = attributes.origin or 0
+        self.med = attributes.med or 0
+
+
+class AttributeTable:
+    """The distinct attribute sets of a node. `len()` is their number; it returns to zero when all paths are gone."""
+
+    __slots__ = ("_sets", "_sticky_loses")
+
+    def __init__(self, sticky_loses: bool = True) -> None:
+        self._sets: dict[Attributes, AttributeSet] = {}
+        self._sticky_loses = sticky_loses
+
+    def acquire(self, attributes: Attributes) -> AttributeSet:
+        """The entry of this set with one more reference, which `release` gives back."""
+        found = self._sets.get(attributes)
+        if found is None:
+            found = self._sets[attributes] = AttributeSet(attributes, self._sticky_loses)
+        found.count += 1
+        return found
+
+    def acquire_set(self, shared: AttributeSet) -> AttributeSet:
+        """Like `acquire`, for an entry met before, which may have been given up since."""
+        if not shared.count:
+            return self.acquire(shared.attributes)
+        shared.count += 1
+        return shared
+
+    def release(self, shared: AttributeSet) -> None:
+        """Give back one reference."""
+        shared.count -= 1
+        if not shared.count:
+            del self._sets[shared.attributes]
+
+    def forget_memos(self) -> None:
+        """Drop everything derived, so that nothing derived keeps a deleted table alive."""
+        for shared in self._sets.values():
+            if shared.memo:
+                shared.memo = {}
+
+    def __len__(self) -> int:
+        return len(self._sets)

@@ -1,0 +1,398 @@
+"""The routing core: tables and instances, and the queue of changed routes from which everything else follows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
+
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+from contrail_emulator.control.bgp import community
+from contrail_emulator.control.bgp.attributes import Attributes
+from contrail_emulator.control.bgp.family import Family
+
+from .attribute_set import AttributeTable
+from .export import BgpExport, XmppExport
+from .groups import Encoder, Exporter, GroupKey, Member, Membership, UpdateGroup
+from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
+from .path import LLGR_STALE, STALE, Path
+from .replication import Replicator
+from .source import Source
+from .table import INSTANCE_TABLES, MASTER_TABLES, VPN_FAMILIES, Route, Table
+
+STEP = 256
+"""Routes processed between two looks at the deadline."""
+
+BATCH = 4 * STEP
+"""Routes processed before groups send: the more, the better messages are packed."""
+
+Job = Generator[None, None, None]
+"""Background work that yields now and then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSettings:
+    """What routing must know of its node. `router_id` is unsigned, `cluster_id` 0 without route reflection;
+    `local_autonomous_system` is the AS used towards peers, 0 for the same as `autonomous_system`."""
+
+    autonomous_system: int
+    router_id: int
+    local_autonomous_system: int = 0
+    cluster_id: int = 0
+    always_compare_med: bool = False
+
+    @property
+    def peering_as(self) -> int:
+        return self.local_autonomous_system or self.autonomous_system
+
+
+class RoutingCore:
+    """Tables, instances, replication and update groups of one control node.
+
+    Changes only mark routes; `flush` does the work, in slices. `on_dirty` is called once when there is work after there
+    was none; whoever drives the core then calls `flush` until it returns False. `now` stamps paths for introspect:
+    whoever drives the core sets it.
+    """
+
+    def __init__(
+        self,
+        settings: CoreSettings,
+        encoders: Mapping[str, Encoder],
+        behaviour: Behaviour = CONTRAIL,
+        on_dirty: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.behaviour = behaviour
+        self.now = 0.0
+        self.generation = 1
+        """Of everything that policies and plans depend on; what was derived before is stale."""
+        self.attributes = AttributeTable(behaviour.sticky_mac_loses)
+        self.dirty: deque[Route] = deque()
+        self.tables: dict[str, Table] = {}
+        self.instances: dict[str, Instance] = {}
+        self.replicator = Replicator(self)
+        self._encoders = encoders
+        self._exporters: Mapping[str, Exporter] = {"bgp": BgpExport(self), "xmpp": XmppExport()}
+        self._on_dirty = on_dirty
+        self._scheduled = False
+        self._active: dict[UpdateGroup, None] = {}
+        self._jobs: deque[Job] = deque()
+        self._policies: dict[tuple[GroupKey, Family], int] = {}
+        self._virtual_networks: dict[int, dict[Instance, None]] = {}
+        self.master = self._create(
+            InstanceSettings(
+                name=MASTER_INSTANCE, virtual_network=MASTER_NETWORK, virtual_network_index=1, is_master=True
+            )
+        )
+
+    # --- instances ---------------------------------------------------------------------------------------------------
+
+    def add_instance(self, settings: InstanceSettings) -> Instance:
+        """Create an instance with its tables. The master exists already: adding it gives it its settings.
+
+        ValueError when an instance of this name exists.
+        """
+        if settings.is_master:
+            self.master.configure(settings, self.settings.router_id, self.settings.autonomous_system)
+            return self.master
+        if settings.name in self.instances:
+            raise ValueError(f"instance {settings.name} exists")
+        instance = self._create(settings)
+        for table in (*self.master.tables.values(), *instance.tables.values()):
+            if table.replicates:
+                table.track_targets()
+        self._touch_targets(instance.imports | set(instance.exports))
+        return instance
+
+    def _create(self, settings: InstanceSettings) -> Instance:
+        instance = Instance(settings)
+        instance.configure(settings, self.settings.router_id, self.settings.autonomous_system)
+        self.instances[settings.name] = instance
+        names = MASTER_TABLES if settings.is_master else INSTANCE_TABLES
+        for family, suffix in names.items():
+            name = suffix if settings.is_master else f"{settings.name}.{suffix}"
+            vpn = settings.is_master and family in VPN_FAMILIES
+            table = Table(self, name, family, instance, vpn)
+            instance.tables[family] = self.tables[name] = table
+        self._attach(instance)
+        return instance
+
+    def _attach(self, instance: Instance) -> None:
+        self.replicator.add(instance)
+        index = instance.settings.virtual_network_index
+        if index:
+            self._virtual_networks.setdefault(index, {})[instance] = None
+        self.generation += 1
+
+    def _detach(self, instance: Instance) -> None:
+        self.replicator.remove(instance)
+        index = instance.settings.virtual_network_index
+        if index:
+            members = self._virtual_networks[index]
+            del members[instance]
+            if not members:
+                del self._virtual_networks[index]
+        self.generation += 1
+
+    def update_instance(self, settings: InstanceSettings) -> None:
+        """Take over new settings of an instance; only what they concern is replicated anew. KeyError without it."""
+        instance = self.instances[settings.name]
+        if settings == instance.settings:
+            return
+        before = instance.settings
+        imports, exports = instance.imports, instance.exports
+        self._detach(instance)
+        instance.configure(settings, self.settings.router_id, self.settings.autonomous_system)
+        self._attach(instance)
+        own = exports != instance.exports or before.index != settings.index
+        touched = (imports ^ instance.imports) | (set(exports) ^ set(instance.exports))
+        if before.virtual_network_index != settings.virtual_network_index:
+            own = True
+            touched |= instance.imports | set(instance.exports)
+        if own:
+            self._touch_instance(instance)
+        self._touch_targets(touched)
+
+    def delete_instance(self, name: str) -> None:
+        """Delete an instance with all routes in it, and their copies elsewhere. KeyError without it."""
+        instance = self.instances.pop(name)
+        self._detach(instance)
+        for table in instance.tables.values():
+            for group in list(table.groups.values()):
+                for membership in group.members:
+                    self.leave(membership)
+            for route in list(table.routes.values()):
+                for path in list(route.paths()):
+                    if path.primary is None:
+                        table.remove(path)
+                    else:
+                        primary = path.primary
+                        primary.replicas = tuple(replica for replica in primary.replicas if replica is not path)
+                        table.remove_replica(path)
+            del self.tables[table.name]
+        self.attributes.forget_memos()
+
+    def _touch_instance(self, instance: Instance) -> None:
+        """Replicate an instance's own routes anew."""
+        for table in instance.tables.values():
+            for route in table.routes.values():
+                if not route.dirty:
+                    self.mark(route)
+
+    def _touch_targets(self, targets: Iterable[bytes]) -> None:
+        """Replicate anew what carries, or is exported with, one of these targets."""
+        instances: dict[Instance, None] = {}
+        for target in targets:
+            instances.update(self.replicator.exporters.get(target, {}))
+            for table in self.tables.values():
+                if table.tracking:
+                    for route in table.targets.get(target, ()):
+                        if not route.dirty:
+                            self.mark(route)
+        for instance in instances:
+            self._touch_instance(instance)
+
+    def virtual_network_name(self, autonomous_system: int, index: int) -> str:
+        """The network an origin-vn names, or `unresolved`."""
+        if autonomous_system == self.settings.autonomous_system or index >= 8000000:
+            for instance in self._virtual_networks.get(index, ()):
+                return instance.settings.virtual_network
+        return "unresolved"
+
+    # --- paths -------------------------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        table_name: str,
+        source: Source,
+        key: bytes,
+        attributes: Attributes,
+        payload: bytes = b"",
+        *,
+        path_id: int = 0,
+        rd: bytes = b"",
+        flags: int = 0,
+    ) -> None:
+        """Add or replace one path. `rd` is the source RD of an agent's route (8 bytes). KeyError without the table."""
+        self.update_many(table_name, source, attributes, ((key, payload),), path_id=path_id, rd=rd, flags=flags)
+
+    def update_many(
+        self,
+        table_name: str,
+        source: Source,
+        attributes: Attributes,
+        routes: Iterable[tuple[bytes, bytes]],
+        *,
+        path_id: int = 0,
+        rd: bytes = b"",
+        flags: int = 0,
+    ) -> None:
+        """Add or replace the paths of one UPDATE: (key, payload) pairs that share their attributes."""
+        table = self.tables[table_name]
+        shared = self.attributes.acquire(attributes)
+        table.update(source, shared, routes, path_id, rd, flags)
+        self.attributes.release(shared)
+        if self.dirty and not self._scheduled:
+            self._schedule()
+
+    def withdraw(self, table_name: str, source: Source, key: bytes, *, path_id: int = 0) -> bool:
+        """Take one path away. False when there was none."""
+        return self.withdraw_many(table_name, source, (key,), path_id=path_id) == 1
+
+    def withdraw_many(self, table_name: str, source: Source, keys: Iterable[bytes], *, path_id: int = 0) -> int:
+        """Take paths away. Returns how many there were."""
+        return self.tables[table_name].withdraw(source, keys, path_id)
+
+    def withdraw_source(self, source: Source, table_name: str | None = None) -> None:
+        """Take away all paths of a source, in one table or in all."""
+        for path in self._paths_of(source, table_name):
+            path.route.table.remove(path)
+
+    def _paths_of(self, source: Source, table_name: str | None) -> list[Path]:
+        tables = self.tables.values() if table_name is None else (self.tables[table_name],)
+        return [
+            path
+            for table in tables
+            if source in table.sources
+            for route in table.routes.values()
+            for path in route.paths()
+            if path.source is source and path.primary is None
+        ]
+
+    # --- graceful restart --------------------------------------------------------------------------------------------
+
+    def mark_stale(self, source: Source, table_name: str | None = None) -> None:
+        """Mark a source's paths stale: they stay usable, and are advertised unchanged, until swept or updated."""
+        for path in self._paths_of(source, table_name):
+            path.flags |= STALE
+            for replica in path.replicas:
+                replica.flags |= STALE
+
+    def mark_llgr_stale(self, source: Source, table_name: str | None = None) -> None:
+        """The restart time is over and the long-lived one begins: stale paths lose against all others (RFC 9494)."""
+        for path in self._paths_of(source, table_name):
+            if not path.flags & STALE:
+                continue
+            table = path.route.table
+            if community.NO_LLGR in path.attributes.communities:
+                table.remove(path)
+            else:
+                path.flags |= LLGR_STALE
+                table.resort(path.route, path)
+
+    def sweep_stale(self, source: Source, table_name: str | None = None) -> None:
+        """Take away the paths of a source that are still stale."""
+        for path in self._paths_of(source, table_name):
+            if path.flags & STALE:
+                path.route.table.remove(path)
+
+    # --- update groups -----------------------------------------------------------------------------------------------
+
+    def join(
+        self,
+        table_name: str,
+        key: GroupKey,
+        member: Member,
+        *,
+        source: Source | None = None,
+        on_joined: Callable[[Membership], None] | None = None,
+    ) -> Membership:
+        """Make `member` hear a table. `source` is the same peer as an originator of paths, for split horizon;
+        `on_joined` is called when all that there was at the time of joining has been delivered."""
+        table = self.tables[table_name]
+        group = table.groups.get(key)
+        if group is None:
+            policy = self._policies.setdefault((key, table.family), len(self._policies) + 1)
+            encoder = self._encoders[key.encoding]
+            exporter = self._exporters[key.encoding]
+            group = UpdateGroup(table, key, policy, encoder, exporter, self.settle, self._activate)
+            table.groups[key] = group
+        return group.join(member, source, on_joined)
+
+    def leave(self, membership: Membership) -> None:
+        """A member hears nothing from now on."""
+        group = membership.group
+        if group is None:
+            return
+        routes = group.leave(membership)
+        bits = membership.bit
+        if not group.all:
+            del group.table.groups[group.key]
+            bits = -1
+        self._jobs.append(_forget(group, bits, routes))
+        self._schedule()
+
+    def _activate(self, group: UpdateGroup) -> None:
+        self._active[group] = None
+        self._schedule()
+
+    # --- the queue ---------------------------------------------------------------------------------------------------
+
+    def mark(self, route: Route) -> None:
+        """Queue a route for processing. Callers check `route.dirty` first."""
+        route.dirty = True
+        self.dirty.append(route)
+        if not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._on_dirty()
+
+    def settle(self, route: Route) -> None:
+        """Process one route: its copies, then what groups say of it."""
+        if not route.dirty:
+            return
+        route.dirty = False
+        table = route.table
+        if table.replicates and len(self.instances) > 1:
+            self.replicator.replicate(route)
+        for group in table.groups.values():
+            group.changed(route)
+        if route.best is None and route.advert is None and not route.dirty:
+            table.routes.pop(route.key, None)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to do, blocked members aside."""
+        return not (self.dirty or self._active or self._jobs)
+
+    def flush(self, max_items: int = 1 << 30, deadline: Callable[[], bool] = lambda: False) -> bool:
+        """Do work until about `max_items` routes were processed or `deadline()` says stop. True while work remains."""
+        dirty = self.dirty
+        left = max_items
+        unsent = 0
+        while not self.idle:
+            step = min(STEP, len(dirty))
+            for _ in range(step):
+                self.settle(dirty.popleft())
+            unsent += step
+            left -= STEP
+            enough = left <= 0 or deadline()
+            if enough or not dirty or unsent >= BATCH:
+                self._work()
+                unsent = 0
+            if enough:
+                break
+        self._scheduled = not self.idle
+        return self._scheduled
+
+    def _work(self) -> None:
+        """One slice for each group that has something to send, and one of background work."""
+        for group in list(self._active):
+            if not group.work():
+                del self._active[group]
+        if self._jobs:
+            job = self._jobs[0]
+            if next(job, self) is self:
+                self._jobs.popleft()
+
+
+def _forget(group: UpdateGroup, bits: int, routes: Iterable[Route]) -> Job:
+    for number, route in enumerate(routes):
+        group.forget(bits, route)
+        if not number % STEP:
+            yield
+    if bits > 0:
+        group.release_bits(bits)

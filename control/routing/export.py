@@ -1,0 +1,183 @@
+"""What a group advertises of a route: policy towards peers and towards agents (reference/bgp.md 1.9-1.11, 3.2, 4.7).
+
+The edits depend on the attribute set, on the group's key and on what kind of source the path has; they are done once
+for each such combination and kept with the attribute set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contrail_emulator.control.bgp import community, ext_community
+from contrail_emulator.control.bgp.attributes import AsPath, Attributes
+from contrail_emulator.control.bgp.family import Family
+
+from . import as_path_edits, origin_vn
+from .groups import Export, GroupKey, UpdateGroup
+from .path import INFEASIBLE, LLGR_STALE, Path
+from .table import Route
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+
+DEFAULT_LOCAL_PREF = 100
+_NO_EXPORT = (community.NO_EXPORT, community.NO_EXPORT_SUBCONFED)
+_UNICAST = (Family.INET, Family.INET6)
+
+
+class BgpExport:
+    """The exporter of groups that encode BGP: the best path, edited."""
+
+    def __init__(self, core: RoutingCore) -> None:
+        self._core = core
+
+    def __call__(self, group: UpdateGroup, route: Route) -> Export | None:
+        best = route.best
+        if best is None or best.flags & INFEASIBLE:
+            return None
+        shared = best.shared
+        source = best.source
+        stale = best.flags & LLGR_STALE
+        recent = group.recent
+        if (
+            recent is not None
+            and recent[0] is shared
+            and recent[1] is source
+            and recent[2] == stale
+            and recent[3] == self._core.generation
+        ):
+            attributes, mask = recent[4], recent[5]
+        else:
+            attributes = self._derive(group, best)
+            mask = group.all
+            if group.filtered and not self._unfiltered(shared.attributes):
+                mask &= ~group.filtered | group.interested(shared.targets)
+            group.recent = (shared, source, stale, self._core.generation, attributes, mask)
+        if attributes is None:
+            return None
+        if group.table.family is not Family.ROUTE_TARGET:
+            bits = group.by_source
+            path: Path | None = best
+            while path is not None:
+                bit = bits.get(path.source)
+                if bit is not None and not path.flags & INFEASIBLE:
+                    mask &= ~bit
+                path = path.next
+        return attributes, best.payload, mask
+
+    def _unfiltered(self, attributes: Attributes) -> bool:
+        """A route without extended communities goes whatever targets were asked for (reference/bgp.md 4.6)."""
+        return not attributes.ext_communities and self._core.behaviour.untagged_routes_bypass_route_target_filter
+
+    def _derive(self, group: UpdateGroup, path: Path) -> Attributes | None:
+        shared = path.shared
+        core = self._core
+        if shared.generation != core.generation:
+            shared.memo = {}
+            shared.generation = core.generation
+        source = path.source
+        key = group.key
+        originator = source.router_id or core.settings.router_id
+        slot = (group.policy, source.ibgp, originator if key.cluster_id else 0, path.flags & LLGR_STALE)
+        if slot in shared.memo:
+            kept: Attributes | None = shared.memo[slot]
+            return kept
+        edited = self._edit(key, group.table.family, path, originator)
+        shared.memo[slot] = edited
+        return edited
+
+    def _edit(self, key: GroupKey, family: Family, path: Path, originator: int) -> Attributes | None:
+        """The attributes to send, or None when the route does not go to this group at all."""
+        attributes = path.shared.attributes
+        communities = attributes.communities
+        if community.NO_ADVERTISE in communities:
+            return None
+        if key.peer_type == "ibgp":
+            edited = self._to_ibgp(key, path, originator)
+        else:
+            if any(value in communities for value in _NO_EXPORT):
+                return None
+            edited = self._to_ebgp(key, path)
+        if edited is None:
+            return None
+        if path.llgr_stale and family is not Family.ROUTE_TARGET:
+            edited = _llgr(edited, key)
+        if family in _UNICAST and self._core.behaviour.strip_unicast_ext_communities:
+            kept = tuple(value for value in edited.ext_communities if origin_vn.is_origin_vn(value))
+            edited = edited.replace(ext_communities=kept, origin_vn_path=())
+        if key.default_tunnel_encap:
+            edited = edited.replace(ext_communities=replace_encapsulations(edited, key.default_tunnel_encap))
+        if key.next_hop and family is not Family.ROUTE_TARGET:
+            edited = edited.replace(next_hop=key.next_hop)
+        return attributes if edited == attributes else edited
+
+    def _to_ibgp(self, key: GroupKey, path: Path, originator: int) -> Attributes | None:
+        attributes = path.shared.attributes
+        if path.source.ibgp and not key.cluster_id:
+            return None
+        local_pref = attributes.local_pref
+        edited = attributes
+        if local_pref is None:
+            edited = edited.replace(local_pref=DEFAULT_LOCAL_PREF)
+        if key.private_as_action:
+            edited = edited.replace(as_path=as_path_edits.remove_private(edited.as_path, key, replacement=None))
+        if key.cluster_id:
+            if key.cluster_id in attributes.cluster_list:
+                return None
+            if path.source.ibgp or self._core.behaviour.cluster_list_on_all_ibgp:
+                edited = edited.replace(
+                    originator_id=originator if attributes.originator_id is None else attributes.originator_id,
+                    cluster_list=(key.cluster_id, *attributes.cluster_list),
+                )
+        return edited
+
+    def _to_ebgp(self, key: GroupKey, path: Path) -> Attributes | None:
+        attributes = path.shared.attributes
+        as_path: AsPath = attributes.as_path
+        if not key.as_override and as_path.count(key.peer_as):
+            return None
+        med = attributes.med if not as_path.numbers else None
+        if key.as_override:
+            as_path = as_path_edits.replace(as_path, key.peer_as, key.local_as)
+        if key.private_as_action:
+            as_path = as_path_edits.remove_private(as_path, key, replacement=key.local_as)
+        return attributes.replace(
+            as_path=as_path.prepend(key.local_as), local_pref=None, med=med, originator_id=None, cluster_list=()
+        )
+
+
+def _llgr(attributes: Attributes, key: GroupKey) -> Attributes:
+    """RFC 9494 4.6, in a control node's way: a peer without LLGR gets the route with the lowest preference."""
+    communities = attributes.communities
+    if key.llgr:
+        if community.LLGR_STALE in communities:
+            return attributes
+        return attributes.replace(communities=(*communities, community.LLGR_STALE))
+    kept = tuple(value for value in communities if value not in (community.LLGR_STALE, community.NO_EXPORT))
+    edited = attributes.replace(communities=(*kept, community.NO_EXPORT))
+    return edited.replace(local_pref=0) if key.peer_type == "ibgp" else edited
+
+
+def replace_encapsulations(attributes: Attributes, names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The extended communities with these encapsulations instead of the route's own."""
+    kept = tuple(value for value in attributes.ext_communities if not ext_community.is_encapsulation(value))
+    return kept + tuple(ext_community.encapsulation(name) for name in names)
+
+
+class XmppExport:
+    """The exporter of groups of agents: all paths of equal cost, to everyone, the publisher included."""
+
+    def __call__(self, group: UpdateGroup, route: Route) -> Export | None:
+        best = route.best
+        if best is None or best.flags & INFEASIBLE:
+            return None
+        if best.next is None:
+            return best.shared.single, (best.payload,), group.all
+        seen: dict[tuple[bytes, bytes], Path] = {}
+        for path in route.ecmp_paths():
+            seen.setdefault((path.shared.attributes.next_hop, path.payload), path)
+        return (
+            tuple(path.shared.attributes for path in seen.values()),
+            tuple(path.payload for path in seen.values()),
+            group.all,
+        )

@@ -1,0 +1,651 @@
+"""Update groups: what a table tells peers that are to hear the same.
+
+Members with an equal `GroupKey` share one ring. Its nodes are *adverts*, one per prefix that anyone was or is to be
+told about, in the order of their last change, and *markers*, each a set of members that have read up to there. A change
+moves the advert to the end; so a prefix that changes ten times while a member is blocked is sent to it once, and the
+ring never holds more than the table does. A slice is encoded once for all who read it together.
+
+Each advert knows three sets of members, as bits: `mask`, who should have the route; `told`, who has some version of it;
+`current`, who has this version. Readers with `mask & ~current` get the route, readers with `told & ~mask` a withdrawal.
+
+A member that joins stands at the tail, where changes reach it, and beside that a *walk* goes over the routes there were
+when it joined. Membership of one route may change without the route (split horizon, route-target filters): a walk over
+the routes concerned tells only those it concerns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from contrail_emulator.control.bgp.attributes import Attributes
+from contrail_emulator.control.bgp.family import Family
+
+from .source import Source
+
+if TYPE_CHECKING:
+    from .table import Route, Table
+
+SLICE = 512
+"""Adverts read, or routes walked, before another group gets its turn."""
+
+Paths = tuple[tuple[Attributes, bytes], ...]
+"""The (attributes, payload) pairs of one advertised route: one pair over BGP, all of equal cost over XMPP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupKey:
+    """All that makes two members hear different bytes (reference/bgp.md 4.7).
+
+    `encoding` is `bgp` or `xmpp`; `peer_type` is `ibgp`, `ebgp` or `xmpp`; `private_as_action` is `""`, `remove`,
+    `remove-all` or `replace-all`; `default_tunnel_encap` names the encapsulations that replace a route's own;
+    `next_hop`, when not empty, replaces the next hop (4 or 16 bytes).
+    """
+
+    encoding: str
+    peer_type: str
+    peer_as: int = 0
+    local_as: int = 0
+    as4: bool = True
+    as_override: bool = False
+    cluster_id: int = 0
+    private_as_action: str = ""
+    llgr: bool = False
+    default_tunnel_encap: tuple[str, ...] = ()
+    next_hop: bytes = b""
+
+
+class Encoder(Protocol):
+    """Turns routes into whole messages. `joins`: messages may be concatenated before they are delivered."""
+
+    joins: bool
+
+    def reach(
+        self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Paths]]
+    ) -> Sequence[bytes]:
+        """Messages that announce `routes` ((key, paths) pairs), which all share their attribute sets."""
+
+    def unreach(
+        self, table: str, family: Family, instance: str, key: GroupKey, keys: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Messages that withdraw `keys`."""
+
+
+class Member(Protocol):
+    """Who a group sends to."""
+
+    @property
+    def name(self) -> str:
+        """For introspect."""
+
+    def deliver(self, message: bytes) -> bool:
+        """Take bytes. False: they are taken, but send no more until `membership.unblocked()` is called."""
+
+
+class Exporter(Protocol):
+    """What of a route a group advertises."""
+
+    def __call__(self, group: UpdateGroup, route: Route) -> Export | None:
+        """(attributes, payload, mask), or None when nobody in the group is to have the route."""
+
+
+Export = tuple[Any, Any, int]
+"""Attributes and payload, or over XMPP a tuple of each; and the members to have the route, as bits."""
+
+
+class Advert:
+    """What a group says, has said and is to say about one route."""
+
+    __slots__ = ("attributes", "current", "following", "group", "mask", "next", "payload", "prev", "route", "told")
+
+    def __init__(self, group: UpdateGroup, route: Route) -> None:
+        self.group = group
+        self.route = route
+        self.following: Advert | None = None  # the advert of another group for the same route
+        self.prev: Advert | Marker | None = None
+        self.next: Advert | Marker | None = None
+        self.attributes: Any = None
+        self.payload: Any = b""
+        self.mask = 0
+        self.told = 0
+        self.current = 0
+
+
+class Marker:
+    """Members that have read the ring up to here: all of them can be sent to, or all are blocked."""
+
+    __slots__ = ("bits", "next", "prev", "ready")
+
+    def __init__(self, bits: int, ready: bool) -> None:
+        self.bits = bits
+        self.ready = ready
+        self.prev: Advert | Marker | None = None
+        self.next: Advert | Marker | None = None
+
+
+class Walk:
+    """Routes still to be compared with what some members have."""
+
+    __slots__ = ("bits", "initial", "position", "routes")
+
+    def __init__(self, bits: int, routes: list[Route], position: int = 0, initial: bool = False) -> None:
+        self.bits = bits
+        self.routes = routes
+        self.position = position
+        self.initial = initial
+
+
+class Membership:
+    """One member's place in a group. `joined` turns true when it has been told all that there was when it joined."""
+
+    __slots__ = ("bit", "blocked", "group", "joined", "marker", "member", "on_joined", "paused", "source")
+
+    def __init__(
+        self,
+        group: UpdateGroup,
+        member: Member,
+        bit: int,
+        source: Source | None,
+        on_joined: Callable[[Membership], None] | None,
+    ) -> None:
+        self.group: UpdateGroup | None = group
+        self.member = member
+        self.bit = bit
+        self.source = source
+        self.on_joined = on_joined
+        self.joined = False
+        self.blocked = False
+        self.marker = group.tail
+        self.paused: list[Walk] = []
+
+    def unblocked(self) -> None:
+        """The member can be sent to again."""
+        if self.blocked and self.group is not None:
+            self.group.unblock(self)
+
+    def refresh(self) -> None:
+        """Send everything again (RFC 2918)."""
+        if self.group is not None:
+            self.group.refresh(self)
+
+
+class UpdateGroup:
+    """The members of one table that hear the same, and the ring of what they are to hear."""
+
+    def __init__(
+        self,
+        table: Table,
+        key: GroupKey,
+        policy: int,
+        encoder: Encoder,
+        exporter: Exporter,
+        settle: Callable[[Route], None],
+        on_work: Callable[[UpdateGroup], None],
+    ) -> None:
+        self.table = table
+        self.key = key
+        self.policy = policy
+        """A small number that stands for the key where hashing the key itself would be too slow."""
+        self.active = False
+        self.all = 0
+        """Bits of everyone who is a member now."""
+        self.by_source: dict[Source, int] = {}
+        self.filtered = 0
+        """Bits of members with a route-target filter."""
+        self.interested: Callable[[tuple[bytes, ...]], int] = lambda targets: 0
+        """From the route targets of a route to the filtered members that asked for one of them."""
+        self.counters = {"messages": 0, "deliveries": 0, "reach": 0, "unreach": 0, "splits": 0, "merges": 0}
+        self.tail = Marker(0, True)
+        self._ring = Marker(0, False)  # the sentinel: its next is the oldest node, its prev the newest
+        self._ring.prev = self._ring.next = self._ring
+        self._link_last(self.tail)
+        self._encoder = encoder
+        self._exporter = exporter
+        self._settle = settle
+        self._on_work = on_work
+        self._behind: list[Marker] = []
+        self._walks: list[Walk] = []
+        self._free: list[int] = []
+        self._departed = 0
+        self._by_bit: dict[int, Membership] = {}
+        self._readers: dict[int, tuple[Membership, ...]] = {}
+        # The last answer of an exporter that depends on nothing but attribute set, source and flags: see export.py.
+        self.recent: tuple[Any, ...] | None = None
+
+    # --- members -----------------------------------------------------------------------------------------------------
+
+    def join(
+        self, member: Member, source: Source | None, on_joined: Callable[[Membership], None] | None
+    ) -> Membership:
+        """Add a member: it hears every change from now on, and all that there is by and by."""
+        bit = self._free.pop() if self._free else 1 << (self.all | self._departed).bit_length()
+        membership = Membership(self, member, bit, source, on_joined)
+        self.all |= bit
+        self.tail.bits |= bit
+        self._by_bit[bit] = membership
+        if source is not None:
+            self.by_source[source] = bit
+        self._members_changed()
+        for walk in self._walks:
+            if walk.initial and not walk.position:
+                walk.bits |= bit
+                walk.routes = list(self.table.routes.values())
+                break
+        else:
+            self._walks.append(Walk(bit, list(self.table.routes.values()), initial=True))
+        self._wake()
+        return membership
+
+    def leave(self, membership: Membership) -> Iterable[Route]:
+        """Take a member out, at once. Returns the routes to `forget`, in slices, before its bit is used again."""
+        bit = membership.bit
+        if membership.group is not self:
+            return ()
+        membership.group = None
+        self.all &= ~bit
+        self._departed |= bit
+        self.filtered &= ~bit
+        del self._by_bit[bit]
+        if membership.source is not None and self.by_source.get(membership.source) == bit:
+            del self.by_source[membership.source]
+        self._members_changed()
+        marker = membership.marker
+        marker.bits &= ~bit
+        if not marker.bits and marker is not self.tail:
+            self._drop_marker(marker)
+        for walk in self._walks:
+            walk.bits &= ~bit
+        self._walks = [walk for walk in self._walks if walk.bits]
+        membership.paused.clear()
+        return list(self.table.routes.values())
+
+    def forget(self, bits: int, route: Route) -> None:
+        """Clear departed members' bits from one route."""
+        advert = self.find(route)
+        if advert is not None and (advert.told | advert.mask) & bits:
+            advert.told &= ~bits
+            advert.mask &= ~bits
+            advert.current &= ~bits
+            if not advert.told and not advert.mask:
+                self._remove(advert)
+
+    def release_bits(self, bits: int) -> None:
+        """Departed members' bits are clear everywhere and may be used again."""
+        self._departed &= ~bits
+        while bits:
+            bit = bits & -bits
+            self._free.append(bit)
+            bits ^= bit
+
+    def _members_changed(self) -> None:
+        self._readers.clear()
+        self.recent = None
+
+    @property
+    def members(self) -> tuple[Membership, ...]:
+        return tuple(self._by_bit.values())
+
+    def members_of(self, bits: int) -> tuple[Membership, ...]:
+        found = self._readers.get(bits)
+        if found is None:
+            found = tuple(membership for bit, membership in self._by_bit.items() if bit & bits)
+            self._readers[bits] = found
+        return found
+
+    # --- changes -----------------------------------------------------------------------------------------------------
+
+    def find(self, route: Route) -> Advert | None:
+        """What this group holds of a route."""
+        advert = route.advert
+        while advert is not None and advert.group is not self:
+            advert = advert.following
+        return advert
+
+    def changed(self, route: Route) -> None:
+        """The route, or who may have it, changed."""
+        export = self._exporter(self, route) if route.best is not None else None
+        advert = route.advert
+        while advert is not None and advert.group is not self:
+            advert = advert.following
+        if export is None or not export[2]:
+            if advert is None or not advert.mask:
+                return
+            advert.attributes = None
+            advert.payload = b""
+            advert.mask = advert.current = 0
+            if not advert.told & self.all:
+                self._remove(advert)
+                return
+        else:
+            attributes, payload, mask = export
+            if advert is None:
+                advert = Advert(self, route)
+                advert.following = route.advert
+                route.advert = advert
+            elif (
+                advert.mask
+                and advert.payload == payload
+                and (advert.attributes is attributes or advert.attributes == attributes)
+            ):
+                if advert.mask == mask:
+                    return
+                advert.current &= mask
+            else:
+                advert.current = 0
+            advert.attributes = attributes
+            advert.payload = payload
+            advert.mask = mask
+        self._append(advert)
+        if not self.active:
+            self._wake()
+
+    def compare(self, routes: list[Route], bits: int) -> None:
+        """Tell some members, and only them, what changed for them about `routes`."""
+        if routes and bits & self.all:
+            walk = Walk(bits & self.all, routes)
+            for membership in self.members_of(walk.bits):
+                if membership.blocked:
+                    self._pause(walk, membership)
+            if walk.bits:
+                self._walks.append(walk)
+                self._wake()
+
+    def refresh(self, membership: Membership) -> None:
+        """Tell a member everything again."""
+        bit = membership.bit
+        routes = list(self.table.routes.values())
+        for route in routes:
+            advert = self.find(route)
+            if advert is not None:
+                advert.current &= ~bit
+        self.compare(routes, bit)
+
+    # --- the ring ----------------------------------------------------------------------------------------------------
+
+    def _append(self, advert: Advert) -> None:
+        """Move an advert to the end of the ring."""
+        ring = self._ring
+        before = advert.prev
+        if before is not None:
+            after = advert.next
+            assert after is not None
+            before.next = after
+            after.prev = before
+        last = ring.prev
+        assert last is not None
+        last.next = advert
+        advert.prev = last
+        advert.next = ring
+        ring.prev = advert
+
+    def _link_last(self, marker: Marker) -> None:
+        self._link_before(marker, self._ring)
+
+    @staticmethod
+    def _link_before(marker: Marker, node: Advert | Marker) -> None:
+        before = node.prev
+        assert before is not None
+        before.next = marker
+        marker.prev = before
+        marker.next = node
+        node.prev = marker
+
+    @staticmethod
+    def _unlink(node: Advert | Marker) -> None:
+        before, after = node.prev, node.next
+        if before is not None and after is not None:
+            before.next = after
+            after.prev = before
+            node.prev = node.next = None
+
+    def _remove(self, advert: Advert) -> None:
+        """Nobody has, or is to have, the route."""
+        self._unlink(advert)
+        route = advert.route
+        if route.advert is advert:
+            route.advert = advert.following
+        else:
+            other = route.advert
+            while other is not None and other.following is not advert:
+                other = other.following
+            assert other is not None
+            other.following = advert.following
+        if route.advert is None and route.best is None and not route.dirty:
+            self.table.routes.pop(route.key, None)
+
+    def _drop_marker(self, marker: Marker) -> None:
+        self._unlink(marker)
+        if marker in self._behind:
+            self._behind.remove(marker)
+
+    # --- blocked members ---------------------------------------------------------------------------------------------
+
+    def _block(self, membership: Membership) -> None:
+        """Give a member that cannot be sent to a marker of its own where it stands, and stop its walks."""
+        bit = membership.bit
+        membership.blocked = True
+        old = membership.marker
+        marker = membership.marker = Marker(bit, False)
+        self._link_before(marker, old)
+        old.bits &= ~bit
+        if not old.bits and old is not self.tail:
+            self._drop_marker(old)
+        for walk in self._walks:
+            self._pause(walk, membership)
+        self._walks = [walk for walk in self._walks if walk.bits]
+        self.counters["splits"] += 1
+
+    @staticmethod
+    def _pause(walk: Walk, membership: Membership) -> None:
+        bit = membership.bit
+        if walk.bits & bit:
+            walk.bits &= ~bit
+            membership.paused.append(Walk(bit, walk.routes, walk.position, walk.initial))
+
+    def unblock(self, membership: Membership) -> None:
+        membership.blocked = False
+        marker = membership.marker
+        marker.ready = True
+        self._behind.append(marker)
+        self._walks.extend(membership.paused)
+        membership.paused.clear()
+        self._wake()
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self.active:
+            self.active = True
+            self._on_work(self)
+
+    def work(self) -> bool:
+        """Send one slice to those at the tail, one to those behind, and one of a walk. False when nothing is left."""
+        if self.tail.next is not self._ring:
+            self._read(self.tail)
+        if self._behind:
+            self._read(self._behind[-1])
+        if self._walks:
+            self._walk(self._walks[0])
+        self.active = self.tail.next is not self._ring or bool(self._behind) or bool(self._walks)
+        return self.active
+
+    def _read(self, marker: Marker) -> None:
+        """Send what follows `marker` to its members: a slice, or up to the next marker whose members can be sent to."""
+        bits = marker.bits
+        ring = self._ring
+        reach = _Reach(self)
+        gone: dict[int, list[bytes]] = {}
+        left = SLICE
+        node = marker.next
+        assert node is not None
+        met: Marker | None = None
+        while node is not ring and left:
+            following = node.next
+            assert following is not None
+            if isinstance(node, Marker):
+                if node.ready:
+                    met = node
+                    break
+                node = following
+                continue
+            advert = node
+            left -= 1
+            mask = advert.mask
+            told = advert.told
+            send = mask & ~advert.current & bits
+            lose = told & ~mask & bits
+            if send:
+                reach.add(advert, send)
+                if not told or told == send:
+                    advert.told = advert.current = send
+                else:
+                    advert.told = told = told | send
+                    current = advert.current | send
+                    advert.current = told if current == told else current
+            if lose:
+                gone.setdefault(lose, []).append(advert.route.key)
+                advert.told &= ~lose
+                if not advert.told and not mask:
+                    self._remove(advert)
+            node = following
+        self._unlink(marker)
+        self._link_before(marker, node)
+        if marker is not self.tail and (met is not None or node is ring):
+            self._merge(marker, met or self.tail)
+        self._deliver(bits, reach, gone)
+
+    def _merge(self, marker: Marker, into: Marker) -> None:
+        """The members of `marker` have caught up with those of `into`."""
+        for membership in self.members_of(marker.bits):
+            membership.marker = into
+        into.bits |= marker.bits
+        self._drop_marker(marker)
+        self.counters["merges"] += 1
+
+    def _walk(self, walk: Walk) -> None:
+        """Compare the next slice of a walk's routes with what its members have."""
+        bits = walk.bits
+        reach = _Reach(self)
+        gone: dict[int, list[bytes]] = {}
+        end = min(walk.position + SLICE, len(walk.routes))
+        for route in walk.routes[walk.position : end]:
+            if route.dirty:
+                self._settle(route)
+            self._compare_one(route, bits, reach, gone)
+        walk.position = end
+        done = end == len(walk.routes)
+        if done:
+            self._walks.remove(walk)
+        self._deliver(bits, reach, gone)
+        if done and walk.initial:
+            for membership in self.members_of(bits & self.all):
+                membership.joined = True
+                if membership.on_joined is not None:
+                    membership.on_joined(membership)
+
+    def _compare_one(self, route: Route, bits: int, reach: _Reach, gone: dict[int, list[bytes]]) -> None:
+        advert = self.find(route)
+        export = self._exporter(self, route) if route.best is not None else None
+        if export is None:
+            attributes, payload, want = None, b"", 0
+        else:
+            attributes, payload, mask = export
+            want = mask & bits
+        if advert is None:
+            if not want:
+                return
+            advert = Advert(self, route)
+            advert.following = route.advert
+            route.advert = advert
+            advert.attributes = attributes
+            advert.payload = payload
+            first = self._ring.next
+            assert first is not None
+            self._link_advert_before(advert, first)
+        elif advert.mask and (advert.payload != payload or advert.attributes != attributes):
+            self.changed(route)  # the export policy itself changed: everyone is to hear of it
+            return
+        elif want:
+            advert.attributes = attributes
+            advert.payload = payload
+        send = want & ~advert.current
+        lose = advert.told & bits & ~want
+        others = advert.mask & ~bits
+        advert.mask = want | others if others else want
+        if send:
+            reach.add(advert, send)
+            advert.told |= send
+            advert.current |= send
+        if lose:
+            gone.setdefault(lose, []).append(route.key)
+            advert.told &= ~lose
+        advert.current &= advert.mask
+        if not advert.told and not advert.mask:
+            self._remove(advert)
+
+    @staticmethod
+    def _link_advert_before(advert: Advert, node: Advert | Marker) -> None:
+        before = node.prev
+        assert before is not None
+        before.next = advert
+        advert.prev = before
+        advert.next = node
+        node.prev = advert
+
+    def _deliver(self, bits: int, reach: _Reach, gone: dict[int, list[bytes]]) -> None:
+        """Encode what was collected, once per attributes and receivers, and hand it to `bits`."""
+        batches: dict[int, list[bytes]] = {}
+        table, counters = self.table, self.counters
+        name, family, instance = table.name, table.family, table.instance.name
+        for receivers, routes in reach.batches:
+            counters["reach"] += len(routes)
+            messages = self._encoder.reach(name, family, instance, self.key, routes)
+            batches.setdefault(receivers, []).extend(messages)
+        for receivers, keys in gone.items():
+            counters["unreach"] += len(keys)
+            messages = self._encoder.unreach(name, family, instance, self.key, keys)
+            batches.setdefault(receivers, []).extend(messages)
+        if not batches:
+            return
+        counters["messages"] += sum(map(len, batches.values()))
+        if self._encoder.joins:
+            batches = {receivers: [b"".join(messages)] for receivers, messages in batches.items()}
+        for membership in self.members_of(bits):
+            blocked = False
+            for receivers, messages in batches.items():
+                if receivers & membership.bit and membership.group is self:
+                    for message in messages:
+                        counters["deliveries"] += 1
+                        blocked = not membership.member.deliver(message) or blocked
+            if blocked and membership.group is self and not membership.blocked:
+                self._block(membership)
+
+
+class _Reach:
+    """Adverts collected for encoding: (receivers, [(key, paths)]) per attribute sets and receivers."""
+
+    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches")
+
+    def __init__(self, group: UpdateGroup) -> None:
+        self.batches: list[tuple[int, list[tuple[bytes, Paths]]]] = []
+        self._index: dict[tuple[Any, int], list[tuple[bytes, Paths]]] = {}
+        self._single = group.key.encoding == "bgp"
+        self._attributes: Any = None
+        self._receivers = 0
+        self._routes: list[tuple[bytes, Paths]] = []
+
+    def add(self, advert: Advert, receivers: int) -> None:
+        attributes = advert.attributes
+        if attributes is not self._attributes or receivers != self._receivers:
+            self._attributes = attributes
+            self._receivers = receivers
+            found = self._index.get((attributes, receivers))
+            if found is None:
+                found = self._index[attributes, receivers] = []
+                self.batches.append((receivers, found))
+            self._routes = found
+        if self._single:
+            self._routes.append((advert.route.key, ((attributes, advert.payload),)))
+        else:
+            self._routes.append((advert.route.key, tuple(zip(attributes, advert.payload, strict=True))))

@@ -1,0 +1,350 @@
+"""A routing table: prefixes, their paths in order of preference, and who put them there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from contrail_emulator.control.bgp.family import Family
+
+from .attribute_set import AttributeSet
+from .path import INFEASIBLE, STALE, Path
+from .selection import compare, compare_preference
+from .source import Source
+
+if TYPE_CHECKING:
+    from .core import RoutingCore
+    from .groups import Advert, GroupKey, UpdateGroup
+    from .instance import Instance
+
+VPN_OF = {
+    Family.INET: Family.INET_VPN,
+    Family.INET6: Family.INET6_VPN,
+    Family.E_VPN: Family.E_VPN,
+    Family.ERM_VPN: Family.ERM_VPN,
+    Family.INET_MVPN: Family.INET_MVPN,
+}
+"""The family whose master table a VRF table of this family is replicated with."""
+
+MASTER_TABLES = {
+    Family.INET: "inet.0",
+    Family.INET_LABELED: "inet.3",
+    Family.INET_VPN: "bgp.l3vpn.0",
+    Family.INET6: "inet6.0",
+    Family.INET6_VPN: "bgp.l3vpn-inet6.0",
+    Family.ROUTE_TARGET: "bgp.rtarget.0",
+    Family.E_VPN: "bgp.evpn.0",
+    Family.ERM_VPN: "bgp.ermvpn.0",
+    Family.INET_MVPN: "bgp.mvpn.0",
+}
+
+INSTANCE_TABLES = {
+    Family.INET: "inet.0",
+    Family.INET6: "inet6.0",
+    Family.E_VPN: "evpn.0",
+    Family.ERM_VPN: "ermvpn.0",
+    Family.INET_MVPN: "mvpn.0",
+}
+
+VPN_FAMILIES = frozenset(VPN_OF.values())
+
+
+class Route:
+    """A prefix of one table.
+
+    `best` heads the list of its paths. `advert` heads the list of what update groups hold of it, one per group: a
+    route that lost its last path stays in the table until everyone who was told has been told otherwise.
+    """
+
+    __slots__ = ("advert", "best", "dirty", "key", "table")
+
+    def __init__(self, table: Table, key: bytes) -> None:
+        self.table = table
+        self.key = key
+        self.best: Path | None = None
+        self.advert: Advert | None = None
+        self.dirty = False
+
+    def paths(self) -> Iterator[Path]:
+        """Every path, best first. Do not change the route meanwhile."""
+        path = self.best
+        while path is not None:
+            yield path
+            path = path.next
+
+    def ecmp_paths(self) -> Iterator[Path]:
+        """The best path and those of equal cost; none when the best is not usable."""
+        best = self.best
+        if best is None or best.flags & INFEASIBLE:
+            return
+        always = self.table.core.settings.always_compare_med
+        yield best
+        path = best.next
+        while path is not None:
+            if compare_preference(best, path, always) == 0:
+                yield path
+            path = path.next
+
+    def find(self, source: Source, path_id: int) -> Path | None:
+        """The primary path of this source with this id."""
+        path = self.best
+        while path is not None:
+            if path.source is source and path.path_id == path_id and path.primary is None:
+                return path
+            path = path.next
+        return None
+
+    def __repr__(self) -> str:
+        return f"<route {self.key.hex()} in {self.table.name}>"
+
+
+class Table:
+    """All routes of one family in one instance (`instance` is the master's for `inet.0`, `bgp.l3vpn.0`, …).
+
+    `vpn` marks the master's tables that VRF tables replicate with. `paths` counts paths, copies included; `sources`
+    counts primary paths per source. `targets` finds the routes of a route target; it is kept only while somebody
+    needs it (`track_targets`).
+    """
+
+    __slots__ = (
+        "core",
+        "family",
+        "groups",
+        "instance",
+        "master",
+        "name",
+        "paths",
+        "replicates",
+        "routes",
+        "secondary_paths",
+        "sources",
+        "targets",
+        "tracking",
+        "vpn",
+    )
+
+    def __init__(self, core: RoutingCore, name: str, family: Family, instance: Instance, vpn: bool) -> None:
+        self.core = core
+        self.name = name
+        self.family = family
+        self.instance = instance
+        self.vpn = vpn
+        self.master = instance.master
+        self.replicates = vpn or not instance.master
+        self.routes: dict[bytes, Route] = {}
+        self.paths = 0
+        self.secondary_paths = 0
+        self.sources: dict[Source, int] = {}
+        self.groups: dict[GroupKey, UpdateGroup] = {}
+        self.targets: dict[bytes, dict[Route, None]] = {}
+        self.tracking = False
+
+    # --- paths from sources ------------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        source: Source,
+        shared: AttributeSet,
+        routes: Iterable[tuple[bytes, bytes]],
+        path_id: int,
+        rd: bytes,
+        flags: int,
+    ) -> None:
+        """Add or replace the paths of `source` for these (key, payload) pairs."""
+        known = self.routes
+        mark = self.core.dirty.append
+        now = self.core.now
+        added = 0
+        for key, payload in routes:
+            route = known.get(key)
+            if route is None:
+                route = known[key] = Route(self, key)
+                path = None
+            else:
+                path = route.find(source, path_id)
+            if path is None:
+                path = Path(route, source, shared, payload, flags, path_id, rd)
+                shared.count += 1
+                added += 1
+            elif (
+                path.shared is shared
+                and path.payload == payload
+                and path.rd == rd
+                and path.flags | STALE == flags | STALE
+            ):
+                if path.flags != flags:
+                    path.flags = flags
+                    for replica in path.replicas:
+                        replica.flags = flags
+                continue
+            else:
+                self._unlink(route, path)
+                if path.shared is not shared:
+                    if self.tracking:
+                        self._untrack(route, path)
+                    shared.count += 1
+                    self.core.attributes.release(path.shared)
+                    path.shared = shared
+                path.payload = payload
+                path.rd = rd
+                path.flags = flags
+            path.modified = now
+            if route.best is None:
+                route.best = path
+            else:
+                self._insert(route, path)
+            if self.tracking:
+                self._track(route, path)
+            if not route.dirty:
+                route.dirty = True
+                mark(route)
+        if added:
+            self.paths += added
+            self.sources[source] = self.sources.get(source, 0) + added
+
+    def withdraw(self, source: Source, keys: Iterable[bytes], path_id: int) -> int:
+        """Take away the primary paths of `source` for these keys. Returns how many there were."""
+        removed = 0
+        for key in keys:
+            route = self.routes.get(key)
+            if route is not None:
+                path = route.find(source, path_id)
+                if path is not None:
+                    self.remove(path)
+                    removed += 1
+        return removed
+
+    def remove(self, path: Path) -> None:
+        """Take a primary path away; its copies go when the route is processed."""
+        route = path.route
+        self._detach(route, path)
+        left = self.sources[path.source] - 1
+        if left:
+            self.sources[path.source] = left
+        else:
+            del self.sources[path.source]
+        for replica in path.replicas:
+            replica.route.table.remove_replica(replica)
+        path.replicas = ()
+
+    # --- copies made by replication ----------------------------------------------------------------------------------
+
+    def add_replica(self, primary: Path, key: bytes, shared: AttributeSet, rd: bytes) -> Path:
+        """A copy of `primary` under `key`. Takes over one reference to `shared`."""
+        route = self.routes.get(key)
+        if route is None:
+            route = self.routes[key] = Route(self, key)
+        path = Path(route, primary.source, shared, primary.payload, primary.flags, primary.path_id, rd)
+        path.primary = primary
+        path.modified = self.core.now
+        if route.best is None:
+            route.best = path
+        else:
+            self._insert(route, path)
+        self.paths += 1
+        self.secondary_paths += 1
+        if not route.dirty:
+            self.core.mark(route)
+        return path
+
+    def change_replica(self, path: Path, shared: AttributeSet) -> None:
+        """Bring a copy in line with its primary. Takes over one reference to `shared`."""
+        primary = path.primary
+        assert primary is not None
+        if path.shared is shared and path.payload == primary.payload and path.flags == primary.flags:
+            self.core.attributes.release(shared)
+            return
+        route = path.route
+        self._unlink(route, path)
+        self.core.attributes.release(path.shared)
+        path.shared = shared
+        path.payload = primary.payload
+        path.flags = primary.flags
+        path.modified = self.core.now
+        self._insert(route, path)
+        if not route.dirty:
+            self.core.mark(route)
+
+    def remove_replica(self, path: Path) -> None:
+        """Take a copy away."""
+        self._detach(path.route, path)
+        self.secondary_paths -= 1
+
+    # --- the list of paths -------------------------------------------------------------------------------------------
+
+    def _insert(self, route: Route, path: Path) -> None:
+        """Put `path` before the first one it beats."""
+        always = self.core.settings.always_compare_med
+        before: Path | None = None
+        after = route.best
+        while after is not None and compare(path, after, always) >= 0:
+            before = after
+            after = after.next
+        path.next = after
+        if before is None:
+            route.best = path
+        else:
+            before.next = path
+
+    @staticmethod
+    def _unlink(route: Route, path: Path) -> None:
+        if route.best is path:
+            route.best = path.next
+        else:
+            before = route.best
+            while before is not None and before.next is not path:
+                before = before.next
+            assert before is not None
+            before.next = path.next
+        path.next = None
+
+    def _detach(self, route: Route, path: Path) -> None:
+        self._unlink(route, path)
+        if self.tracking and path.primary is None:
+            self._untrack(route, path)
+        self.core.attributes.release(path.shared)
+        self.paths -= 1
+        if not route.dirty:
+            self.core.mark(route)
+
+    def resort(self, route: Route, path: Path) -> None:
+        """Put `path` where it belongs after its flags changed."""
+        self._unlink(route, path)
+        if route.best is None:
+            route.best = path
+        else:
+            self._insert(route, path)
+        if not route.dirty:
+            self.core.mark(route)
+
+    # --- which routes carry a route target ---------------------------------------------------------------------------
+
+    def track_targets(self) -> None:
+        """From now on, know the routes whose primary paths carry a route target."""
+        if self.tracking:
+            return
+        self.tracking = True
+        for route in self.routes.values():
+            for path in route.paths():
+                if path.primary is None:
+                    self._track(route, path)
+
+    def _track(self, route: Route, path: Path) -> None:
+        for target in path.shared.targets:
+            routes = self.targets.get(target)
+            if routes is None:
+                routes = self.targets[target] = {}
+            routes[route] = None
+
+    def _untrack(self, route: Route, path: Path) -> None:
+        """Forget what only `path`, no longer in the list, carried."""
+        for target in path.shared.targets:
+            if any(target in other.shared.targets for other in route.paths() if other.primary is None):
+                continue
+            routes = self.targets[target]
+            del routes[route]
+            if not routes:
+                del self.targets[target]
+
+    def __repr__(self) -> str:
+        return f"<table {self.name}, {len(self.routes)} routes>"
