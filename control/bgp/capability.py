@@ -1,4 +1,4 @@
-"""Capabilities of OPEN: RFC 5492 and the codes of IANA's registry; what a control node sends is in reference/bgp.md 1.4.
+"""Capabilities of OPEN: RFC 5492 and IANA's registry; what a control node sends is in reference/bgp.md 1.4.
 
 Four are understood (multiprotocol, 4-octet AS, graceful restart, long-lived graceful restart); every other one is kept
 as bytes and printed by name.
@@ -9,15 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
-
-from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 
 from .family import Family, family_text
-
-if TYPE_CHECKING:
-    from .message import Open
-    from .section_cache import SectionCache
 
 
 class CapabilityCode(IntEnum):
@@ -206,7 +199,7 @@ class UnknownCapability:
 Capability = Multiprotocol | FourOctetAs | GracefulRestart | LongLivedGracefulRestart | UnknownCapability
 
 
-# --- printed details of capabilities that are only shown -----------------------------------------------------------------
+# --- printed details of capabilities that are only shown -----------------------------------------------------------
 
 
 def _cut(value: bytes, size: int) -> Iterable[bytes]:
@@ -256,7 +249,7 @@ _DETAILS = {
 }
 
 
-# --- reading -------------------------------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------------------------
 
 
 def _read_one(code: int, value: bytes) -> Capability:
@@ -296,80 +289,3 @@ def parse(data: bytes) -> list[Capability]:
 def text(capabilities: Iterable[Capability]) -> str:
     """All capabilities on one line."""
     return "; ".join(capability.text for capability in capabilities)
-
-
-# --- what two OPEN messages agree on ---------------------------------------------------------------------------------------
-
-
-class Negotiated:
-    """What a session may use, and what the peer said of itself. One object per session: it holds the read cache."""
-
-    __slots__ = (
-        "as4",
-        "families",
-        "graceful_restart",
-        "hold_time",
-        "ibgp",
-        "local_as",
-        "long_lived_graceful_restart",
-        "peer_as",
-        "peer_identifier",
-        "route_refresh",
-        "sections",
-    )
-
-    def __init__(
-        self,
-        families: Iterable[Family],
-        *,
-        as4: bool = True,
-        local_as: int = 0,
-        peer_as: int = 0,
-        hold_time: int = 90,
-        peer_identifier: int = 0,
-        graceful_restart: GracefulRestart | None = None,
-        long_lived_graceful_restart: LongLivedGracefulRestart | None = None,
-        route_refresh: bool = False,
-    ) -> None:
-        self.families = tuple(families)
-        """In our own order."""
-        self.as4 = as4
-        self.local_as = local_as
-        self.peer_as = peer_as
-        self.ibgp = local_as == peer_as
-        self.hold_time = hold_time
-        """Seconds; 0 switches hold and keepalive timers off."""
-        self.peer_identifier = peer_identifier
-        self.graceful_restart = graceful_restart
-        """The peer's capability."""
-        self.long_lived_graceful_restart = long_lived_graceful_restart
-        """The peer's capability."""
-        self.route_refresh = route_refresh
-        self.sections: SectionCache | None = None
-        """Attribute sections already read in this session; `update.read` makes it."""
-
-
-def negotiate(local: Open, remote: Open, behaviour: Behaviour = CONTRAIL, peer_as: int | None = None) -> Negotiated:
-    """What follows from the two OPENs (reference/bgp.md 1.1, 1.5). Checks nothing: no common family gives no families.
-
-    `peer_as` is the configured AS of the peer where it is known better than by the OPEN (AS_TRANS without capability 65).
-    """
-    as4 = local.four_octet_as is not None and remote.four_octet_as is not None
-    offered = frozenset(remote.families)
-    speaks_multiprotocol = any(isinstance(c, Multiprotocol) for c in remote.capabilities)
-    if not speaks_multiprotocol and not behaviour.require_multiprotocol_capability:
-        offered = frozenset((Family.INET,))
-    refresh = (CapabilityCode.ROUTE_REFRESH, CapabilityCode.ROUTE_REFRESH_CISCO)
-    if peer_as is None:
-        peer_as = remote.asn if as4 else remote.my_as
-    return Negotiated(
-        [family for family in local.families if family in offered],
-        as4=as4,
-        local_as=local.asn,
-        peer_as=peer_as,
-        hold_time=min(local.hold_time, remote.hold_time),
-        peer_identifier=remote.identifier,
-        graceful_restart=remote.graceful_restart,
-        long_lived_graceful_restart=remote.long_lived_graceful_restart,
-        route_refresh=any(c.code in refresh for c in remote.capabilities),
-    )

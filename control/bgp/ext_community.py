@@ -60,7 +60,7 @@ def _read_private(raw: bytes, subtype: int) -> tuple[int, int] | None:
     return read_as_specific(raw) if raw[1] == subtype and raw[0] in _PRIVATE_FORMS else None
 
 
-# --- route target, site of origin, source AS, VRF route import -------------------------------------------------------
+# --- route target, site of origin, source AS, VRF route import -----------------------------------------------------
 
 
 def route_target(text: str) -> bytes:
@@ -108,7 +108,7 @@ def _target_text(raw: bytes) -> str:
     return f"{asn}{wide}:{value}"
 
 
-# --- encapsulation, default gateway, load balance -----------------------------------------------------------------------
+# --- encapsulation, default gateway, load balance ------------------------------------------------------------------
 
 
 def encapsulation(name: str) -> bytes:
@@ -153,7 +153,7 @@ def read_load_balance(raw: bytes) -> tuple[int, bool] | None:
     return (raw[2], bool(raw[4] & 0x80)) if raw[:2] == b"\x03\xaa" else None
 
 
-# --- EVPN: RFC 7432 section 7, RFC 8317, RFC 9135, RFC 9251 ----------------------------------------------------------------
+# --- EVPN: RFC 7432 section 7, RFC 8317, RFC 9135, RFC 9251 --------------------------------------------------------
 
 
 def mac_mobility(sticky: bool, sequence: int) -> bytes:
@@ -203,7 +203,7 @@ def read_multicast_flags(raw: bytes) -> int | None:
     return raw[2] << 8 | raw[3] if raw[:2] == b"\x06\x09" else None
 
 
-# --- Contrail's own ------------------------------------------------------------------------------------------------------
+# --- Contrail's own ------------------------------------------------------------------------------------------------
 
 
 def security_group(asn: int, number: int) -> bytes:
@@ -273,7 +273,7 @@ def read_local_sequence_number(raw: bytes) -> int | None:
     return int.from_bytes(raw[2:6], "big") if raw[:2] == b"\xc0\x00" else None
 
 
-# --- printed forms -------------------------------------------------------------------------------------------------------
+# --- printed forms -------------------------------------------------------------------------------------------------
 
 
 def _as_text(raw: bytes) -> str:

@@ -136,7 +136,7 @@ class Open:
 
     @classmethod
     def read(cls, body: bytes) -> Open:
-        """Raises MessageError: version 2/1, hold time 1 or 2 2/6, foreign parameter 2/4, overruns 2/0 (RFC 4271 6.2)."""
+        """Raises MessageError: version 2/1, hold time of 1 or 2 s 2/6, other parameters 2/4, overruns 2/0."""
         version, my_as, hold_time = body[0], body[1] << 8 | body[2], body[3] << 8 | body[4]
         if version != VERSION:
             raise MessageError(Code.OPEN, OpenError.UNSUPPORTED_VERSION, bytes((VERSION,)), f"version {version}")

@@ -33,7 +33,7 @@ RFC_LENGTHS: Mapping[Family, frozenset[int]] = {
     Family.E_VPN: frozenset((4, 16)),
     Family.INET6_VPN: frozenset((24, 48)),
 }
-"""RFC 4684, RFC 6515, RFC 7432 and RFC 4659 allow more. (IPv6 next hops of IPv4 families need RFC 8950's capability.)"""
+"""RFC 4684, RFC 6515, RFC 7432 and RFC 4659 allow more. IPv6 next hops of IPv4 families need RFC 8950."""
 
 
 def allowed_lengths(behaviour: Behaviour) -> Mapping[Family, frozenset[int]]:

@@ -10,8 +10,8 @@ from . import nlri
 from .attributes import Attributes
 from .attributes.section import Context, Section, missing
 from .attributes.table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, AttributeType
-from .capability import Negotiated
 from .family import FAMILY_OF, Family
+from .negotiation import Negotiated
 from .next_hop import allowed_lengths, read_next_hop
 from .nlri import NlriError, Route
 from .nlri.evpn import contrail_view
@@ -20,6 +20,8 @@ from .section_cache import SectionCache
 
 _MP_REACH: Final = int(AttributeType.MP_REACH_NLRI)
 _MP_UNREACH: Final = int(AttributeType.MP_UNREACH_NLRI)
+
+_MP: Final = (_MP_REACH, _MP_UNREACH)
 
 _TYPED: Final = frozenset((Family.E_VPN, Family.ERM_VPN, Family.INET_MVPN, Family.ROUTE_TARGET))
 """Families whose routes can be ignored one by one (RFC 7606 5.4)."""
@@ -87,6 +89,10 @@ class _MpAttribute(NamedTuple):
     after: int
 
 
+def _malformed(reason: str) -> MessageError:
+    return MessageError(Code.UPDATE, UpdateError.MALFORMED_ATTRIBUTES, b"", reason)
+
+
 def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
     """The routes in an UPDATE's body (what follows the 19-byte header).
 
@@ -115,11 +121,11 @@ class _Reader:
         size = len(body)
         withdrawn_end = 2 + (body[0] << 8 | body[1]) if size >= 4 else size
         if withdrawn_end + 2 > size:
-            raise MessageError(Code.UPDATE, UpdateError.MALFORMED_ATTRIBUTES, b"", "withdrawn routes overrun the message")
+            raise _malformed("the withdrawn routes overrun the message")
         start = withdrawn_end + 2
         end = start + (body[withdrawn_end] << 8 | body[withdrawn_end + 1])
         if end > size:
-            raise MessageError(Code.UPDATE, UpdateError.MALFORMED_ATTRIBUTES, b"", "attributes overrun the message")
+            raise _malformed("the attributes overrun the message")
         if size == 4:
             if not self._behaviour.ignore_classic_end_of_rib and self._usable(Family.INET):
                 received.end_of_rib = Family.INET
@@ -139,7 +145,7 @@ class _Reader:
                 self._read_reach(mp)
         return received
 
-    # --- the attribute section -------------------------------------------------------------------------------------
+    # --- the attribute section --------------------------------------------------------------------------------------
 
     def _split(self, data: bytes) -> list[_MpAttribute]:
         """Finds MP_REACH and MP_UNREACH, and has the rest read, or remembered from an earlier message."""
@@ -160,7 +166,7 @@ class _Reader:
             if after > end:
                 break
             code = data[offset + 1]
-            if code == _MP_REACH or code == _MP_UNREACH:
+            if code in _MP:
                 found.append(_MpAttribute(code, flags, offset, start, after))
             offset = after
         if offset < end:
@@ -190,16 +196,14 @@ class _Reader:
         """An attribute goes past the end of the section: RFC 7606 section 4."""
         reason = f"attribute at byte {offset} overruns the {len(data)} bytes of the attribute section"
         if self._behaviour.reset_on_malformed_attribute:
-            raise MessageError(Code.UPDATE, UpdateError.MALFORMED_ATTRIBUTES, b"", reason)
+            raise _malformed(reason)
         self._received.faults.append(f"{reason}: treat-as-withdraw")
         self._broken = True
 
     def _check_mp(self, found: list[_MpAttribute], data: bytes) -> None:
         """Each of the two occurs once (RFC 7606 3 g), with its flags."""
         if len(found) > 1 and (len(found) > 2 or found[0].code == found[1].code):
-            raise MessageError(
-                Code.UPDATE, UpdateError.MALFORMED_ATTRIBUTES, b"", "MP_REACH_NLRI or MP_UNREACH_NLRI occurs twice"
-            )
+            raise _malformed("MP_REACH_NLRI or MP_UNREACH_NLRI occurs twice")
         for mp in found:
             if mp.flags & CLASS_BITS == OPTIONAL:
                 continue
@@ -209,7 +213,7 @@ class _Reader:
             self._received.faults.append(f"{reason}: treat-as-withdraw")
             self._broken = True
 
-    # --- routes ------------------------------------------------------------------------------------------------------
+    # --- routes -----------------------------------------------------------------------------------------------------
 
     def _usable(self, family: Family) -> bool:
         return family in self._negotiated.families

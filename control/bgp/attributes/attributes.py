@@ -254,7 +254,8 @@ class Attributes:
             if not (omit_zero_med and code == _MED and value == _NO_MED)
         }
         if contrail_order:
-            return b"".join([written[code] for code in CONTRAIL_ORDER if code in written]) + _write_unknown(self.unknown)
+            known = b"".join([written[code] for code in CONTRAIL_ORDER if code in written])
+            return known + _write_unknown(self.unknown)
         for unknown in self.unknown:
             written[unknown.code] = _write_unknown((unknown,))
         return b"".join([written[code] for code in sorted(written)])

@@ -1,10 +1,12 @@
 """Reading the attribute section of an UPDATE in one pass, everything but MP_REACH and MP_UNREACH.
 
-Profile `contrail` raises MessageError for the first fault (reference/bgp.md 1.6); profile `rfc` gives RFC 7606's verdict.
+Profile `contrail` raises MessageError for the first fault (reference/bgp.md 1.6), profile `rfc` gives RFC 7606's
+verdict.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from contrail_emulator.base.behaviour import Behaviour
@@ -109,7 +111,7 @@ class SectionReader:
             offset = after
         return self._finish()
 
-    # --- one attribute ---------------------------------------------------------------------------------------------
+    # --- one attribute ----------------------------------------------------------------------------------------------
 
     def _read_known(self, spec: Spec, flags: int, offset: int, after: int, value: bytes) -> None:
         code = spec.code
@@ -162,7 +164,7 @@ class SectionReader:
         if verdict is Verdict.WITHDRAW:
             self._withdraw = True
 
-    # --- the whole section -------------------------------------------------------------------------------------------
+    # --- the whole section ------------------------------------------------------------------------------------------
 
     def _finish(self) -> Section:
         parts = self._parts
@@ -209,7 +211,7 @@ def missing(code: int) -> MessageError:
     return MessageError(Code.UPDATE, UpdateError.MISSING_WELL_KNOWN, bytes((code,)), attribute_name(code))
 
 
-# --- values beyond their length ----------------------------------------------------------------------------------------
+# --- values beyond their length ------------------------------------------------------------------------------------
 
 
 def _origin(value: bytes, context: Context) -> bool:
@@ -233,7 +235,7 @@ def _next_hop(value: bytes, context: Context) -> bool:
     return value != b"\x00\x00\x00\x00"
 
 
-_CHECKS = {
+_CHECKS: Mapping[int, Callable[[bytes, Context], bool]] = {
     _T.ORIGIN: _origin,
     _T.AS_PATH: _as_path,
     _T.AS4_PATH: _as4_path,

@@ -87,7 +87,7 @@ SPECS: Mapping[int, Spec] = {
         Spec(_T.CLUSTER_LIST, "CLUSTER_LIST", OPTIONAL, _multiple_of(4), 5, Verdict.WITHDRAW, True),
         Spec(_T.MP_REACH_NLRI, "MP_REACH_NLRI", OPTIONAL, None, 9, Verdict.RESET),
         Spec(_T.MP_UNREACH_NLRI, "MP_UNREACH_NLRI", OPTIONAL, None, 9, Verdict.RESET),
-        Spec(_T.EXTENDED_COMMUNITIES, "EXTENDED_COMMUNITIES", OPTIONAL_TRANSITIVE, _multiple_of(8), 5, Verdict.WITHDRAW),
+        Spec(_T.EXTENDED_COMMUNITIES, "EXT_COMMUNITIES", OPTIONAL_TRANSITIVE, _multiple_of(8), 5, Verdict.WITHDRAW),
         Spec(_T.AS4_PATH, "AS4_PATH", OPTIONAL_TRANSITIVE, None, 5, Verdict.DISCARD),
         Spec(_T.AS4_AGGREGATOR, "AS4_AGGREGATOR", OPTIONAL_TRANSITIVE, frozenset((8,)), 5, Verdict.DISCARD),
         Spec(_T.PMSI_TUNNEL, "PMSI_TUNNEL", OPTIONAL_TRANSITIVE, frozenset(range(5, 4097)), 5, Verdict.WITHDRAW),

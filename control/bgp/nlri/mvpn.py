@@ -33,7 +33,9 @@ def is_sound(key: bytes) -> bool:
     kind, body = key[0], key[2:]
     if kind == LEAF_AD:
         inner = body[:-4]
-        return len(inner) >= 2 and inner[0] in (INTER_AS_AD, SPMSI_AD) and inner[1] == len(inner) - 2 and is_sound(inner)
+        if len(inner) < 2 or inner[0] not in (INTER_AS_AD, SPMSI_AD):
+            return False
+        return inner[1] == len(inner) - 2 and is_sound(inner)
     if _BODY.get(kind) != len(body):
         return False
     if kind in (SPMSI_AD, SOURCE_ACTIVE):

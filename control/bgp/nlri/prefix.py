@@ -117,7 +117,7 @@ class LabeledCodec:
             label = data[offset + 1 : offset + 4]
             start = offset + 4
             if bits < 24 or (withdrawn and bits <= self.size << 3 and label not in _WITHDRAW_LABELS):
-                # A real control node leaves the label out of withdrawals (reference/bgp.md 2.3): take the bits as they stand.
+                # Real control nodes leave the label out of withdrawals (reference/bgp.md 2.3): all bits are prefix.
                 start = offset + 1
             else:
                 bits -= 24
