@@ -80,7 +80,7 @@ def parse(raw: bytes) -> Stanza:
     start = found.start()
     if start:
         _check_prefix(raw[:start])
-    root = _document(raw[start:])
+    root = document(raw[start:])
     name = local_name(root.tag)
     if name == "iq":
         return Stanza(Kind.IQ, root, raw)
@@ -93,10 +93,11 @@ def _check_prefix(prefix: bytes) -> None:
     """Raise unless what precedes the stanza would parse together with it."""
     rest = _DECLARATION.sub(b"", prefix).strip()
     if rest:
-        _document(b"<prefix>" + rest + b"</prefix>")
+        document(b"<prefix>" + rest + b"</prefix>")
 
 
-def _document(raw: bytes) -> etree._Element:
+def document(raw: bytes) -> etree._Element:
+    """The root of `raw` parsed as one document. Raises StanzaError, never anything else."""
     try:
         return etree.fromstring(raw, _PARSER)
     except etree.XMLSyntaxError as error:
