@@ -1,7 +1,7 @@
 """The BGP state machine as data: (state, event) -> (guard, next state, actions), for a peer with two connections.
 
-A peer may hold an outbound ("active") and an inbound ("passive") TCP connection until one is chosen; from OpenConfirm on
-there is one, the session. Facts: reference/bgp.md 1.1 to 1.3; RFC 4271 section 8; RFC 9687 for the send hold timer.
+A peer may hold an outbound ("active") and an inbound ("passive") TCP connection until one is chosen; from OpenConfirm
+on there is one, the session. Facts: reference/bgp.md 1.1 to 1.3; RFC 4271 section 8; RFC 9687 for the send hold timer.
 
 The table is total: a pair that is not written below is ignored in that state, and `rules` says so. Guards and actions
 are names; peer.PeerCore gives each one its method. `describe()` prints the whole machine.
@@ -62,7 +62,7 @@ class Guard(Enum):
     OUTBOUND_EXISTS = "an outbound connection exists"
     INBOUND_READY = "on the outbound connection, our OPEN is out on the inbound one"
     INBOUND_WAITING = "on the outbound connection, the inbound one waits for its open delay"
-    RESTART_REFUSED = "on a live connection, its capabilities end the graceful restart under way"
+    RESTART_REFUSED = "on the connection to keep, its capabilities end the graceful restart under way"
     COLLISION_INBOUND_WINS = "both connections, the peer's identifier is higher, on the inbound one"
     COLLISION_INBOUND_WINS_ELSEWHERE = "both connections, the peer's identifier is higher, on the outbound one"
     COLLISION_OUTBOUND_WINS = "both connections, the peer's identifier is lower, on the outbound one"
@@ -207,7 +207,9 @@ _ACTIVE: Mapping[Event, tuple[Rule, ...]] = {
     ),
     Event.OPEN: (
         _to(State.IDLE, *_RESTART_REFUSED, when=Guard.RESTART_REFUSED),
-        _to(State.OPEN_CONFIRM, Action.SEND_OPEN_INBOUND, Action.ASSIGN_INBOUND, Action.NEGOTIATE, when=Guard.ON_INBOUND),
+        _to(
+            State.OPEN_CONFIRM, Action.SEND_OPEN_INBOUND, Action.ASSIGN_INBOUND, Action.NEGOTIATE, when=Guard.ON_INBOUND
+        ),
     ),
 }
 
@@ -250,6 +252,7 @@ _OPEN_SENT: Mapping[Event, tuple[Rule, ...]] = {
         _to(State.ACTIVE, Action.DROP_OUTBOUND),
     ),
     Event.OPEN: (
+        _to(State.IDLE, *_RESTART_REFUSED, when=Guard.RESTART_REFUSED),
         _to(
             State.OPEN_CONFIRM,
             Action.REJECT_OUTBOUND,
@@ -268,12 +271,13 @@ _OPEN_SENT: Mapping[Event, tuple[Rule, ...]] = {
             when=Guard.COLLISION_OUTBOUND_WINS,
         ),
         _stay(Action.REJECT_INBOUND, Action.STOP_OPEN_DELAY, when=Guard.COLLISION_OUTBOUND_WINS_ELSEWHERE),
-        _to(State.IDLE, *_RESTART_REFUSED, when=Guard.RESTART_REFUSED),
         _to(State.OPEN_CONFIRM, Action.ASSIGN_INBOUND, Action.NEGOTIATE, when=Guard.ON_INBOUND),
         _to(State.OPEN_CONFIRM, Action.ASSIGN_OUTBOUND, Action.NEGOTIATE),
     ),
     Event.NOTIFICATION: (
-        _stay(Action.NOTE_NOTIFICATION, Action.DROP_INBOUND, Action.STOP_OPEN_DELAY, when=Guard.ON_INBOUND_WITH_OUTBOUND),
+        _stay(
+            Action.NOTE_NOTIFICATION, Action.DROP_INBOUND, Action.STOP_OPEN_DELAY, when=Guard.ON_INBOUND_WITH_OUTBOUND
+        ),
         _stay(Action.NOTE_NOTIFICATION, Action.DROP_OUTBOUND, when=Guard.INBOUND_READY),
         _to(State.ACTIVE, Action.NOTE_NOTIFICATION, Action.DROP_OUTBOUND, when=Guard.INBOUND_WAITING),
         *_NOTIFIED,

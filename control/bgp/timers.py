@@ -34,7 +34,7 @@ class TimerSettings:
     """Durations in seconds; the defaults are those of a control node. Labs and tests shorten them here.
 
     connect: connect time by number of attempts so far, the last entry for all further ones; also the TCP time-out.
-    connect_floor, connect_spread: a connect time is `floor` of its nominal value plus 0 to `spread` - 1 hundredths of that.
+    connect_floor, connect_spread: a connect time is nominal * floor, plus 0 to spread - 1 hundredths of that.
     send_hold: least send hold time (RFC 9687: the greater of 8 minutes and twice the hold time).
     """
 
@@ -104,7 +104,9 @@ class Timers:
 
     def pop_due(self, now: float) -> Key | None:
         """Remove and return the timer that expired first, or None."""
-        due = [(deadline, _ORDER[key[0]], key[1] or 0, key) for key, deadline in self._deadlines.items() if deadline <= now]
+        due = [
+            (deadline, _ORDER[key[0]], key[1] or 0, key) for key, deadline in self._deadlines.items() if deadline <= now
+        ]
         if not due:
             return None
         key = min(due)[3]
