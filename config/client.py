@@ -39,7 +39,13 @@ class ConfigClient:
     log = Logger()
 
     def __init__(
-        self, reactor: IReactorTime, store: Store, bus: Bus, schema: Schema, graph: Graph, queue: str = "contrail-control"
+        self,
+        reactor: IReactorTime,
+        store: Store,
+        bus: Bus,
+        schema: Schema,
+        graph: Graph,
+        queue: str = "contrail-control",
     ) -> None:
         self.graph = graph
         self.feeder = Feeder(schema, graph)
@@ -103,7 +109,7 @@ class ConfigClient:
                 return
 
     def _failed(self, failure: Failure) -> None:
-        if self._running or failure.check(CancelledError) is None:
+        if self._running or not isinstance(failure.value, CancelledError):
             self.log.failure("configuration client", failure)
 
     def _done(self, _result: None) -> None:

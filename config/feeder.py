@@ -30,7 +30,7 @@ class Known:
 
 @dataclass(slots=True)
 class Applied:
-    """What came of a row: uuids it refers to that nobody knows (read them and it again, later), and rows to read now."""
+    """What came of a row: uuids it refers to that nobody knows (read all of them later), and rows to read now."""
 
     unresolved: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
@@ -90,7 +90,8 @@ class Feeder:
             known = None
         owner = self._owners.get(key)
         if owner is not None and owner != uuid:
-            applied.again.extend(self._delete(uuid, (Fault("fq_name", f"a name of its own, not that of {owner}"),)).again)
+            fault = Fault("fq_name", f"a name of its own, not that of {owner}")
+            applied.again.extend(self._delete(uuid, (fault,)).again)
             self._rivals.setdefault(key, set()).add(uuid)
             return applied
         self._owners[key] = uuid
@@ -114,7 +115,8 @@ class Feeder:
         if stored.parent is not None and stored.parent.type != "config-root":
             name = self.schema.parent_link(stored.parent.type, stored.type.name)
             if name is None:
-                faults.append(Fault("parent_type", f"one of {', '.join(stored.type.parents)}, not {stored.parent.type}"))
+                expected = f"one of {', '.join(stored.type.parents)}, not {stored.parent.type}"
+                faults.append(Fault("parent_type", expected))
             else:
                 links[(name, stored.parent.type, ":".join(stored.fq_name[:-1]))] = None
         for link in stored.references:

@@ -1,8 +1,8 @@
 """The configuration as a graph: nodes, typed links, and changes told in batches.
 
-One graph per process. On the control node and DNS `config.client` feeds it; on an agent, the XMPP configuration message.
-The shape is the real control node's (reference/xmpp.md 3.2): a link that has attributes is a node of the link's own type,
-named `attr(A,B)`, whose property `value` holds them, and two links of that name to the two ends.
+One graph per process. On the control node and DNS `config.client` feeds it; on an agent, the XMPP configuration
+message. The shape is the real control node's (reference/xmpp.md 3.2): a link that has attributes is a node of the
+link's own type, named `attr(A,B)`, whose property `value` holds them, and two links of that name to the two ends.
 """
 
 import enum
@@ -227,9 +227,7 @@ class Graph:
             self._join(name, middle, first, origin)
             self._join(name, middle, second, origin)
 
-    def unlink(
-        self, name: str, left: tuple[str, str], right: tuple[str, str], origin: Origin = Origin.CONFIG
-    ) -> bool:
+    def unlink(self, name: str, left: tuple[str, str], right: tuple[str, str], origin: Origin = Origin.CONFIG) -> bool:
         """Take away a link, with its attribute node if it has one. False when there was none."""
         first, second = self.get(*left), self.get(*right)
         if first is None or second is None:

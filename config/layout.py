@@ -26,7 +26,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Link:
-    """The other end of a reference, parent or child link: its type (dashes), uuid and, of a reference, the attribute."""
+    """The other end of a reference, parent or child link: its type (dashes), uuid and a reference's attribute."""
 
     type: str
     uuid: str
@@ -142,7 +142,7 @@ def _decode_elements(schema: Schema, stored: StoredObject, name: str, cells: lis
     if found is None or not found.wrapper:
         stored.faults.append(Fault(name, f"a list or map property of {stored.type.name}"))
         return
-    items = []
+    items: list[Any] = []
     for column, text in sorted(cells):  # positions sort as text: "10" before "2"
         try:
             wrapped = {found.wrapper: [_json(column, text)]}
@@ -251,7 +251,7 @@ def create_mutations(
 def reference_mutations(
     schema: Schema, found: ObjectType, uuid: str, reference: Link, weak: bool = False
 ) -> list[Mutation]:
-    """Both rows of a reference. Between objects of one type both rows say `ref:`, since readers look at nothing else."""
+    """Both rows of a reference. Between objects of one type both say `ref:`: readers look at nothing else."""
     target = schema.types[reference.type].object_type
     value = reference_value(reference.attribute, weak)
     back = "ref" if target == found.object_type else "backref"

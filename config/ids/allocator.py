@@ -1,7 +1,7 @@
 """Give out the numbers of a pool, lowest or highest free first, against siblings that do the same.
 
-Allocation is optimistic as in the real API server: what is taken is known from the children read once; a node that turns
-out to be there belongs to a sibling, and the next number is tried.
+Allocation is optimistic as in the real API server: what is taken is known from the children read once; a node that
+turns out to be there belongs to a sibling, and the next number is tried.
 """
 
 from collections.abc import Iterable

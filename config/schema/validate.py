@@ -22,9 +22,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def check_property(
-    schema: Schema, subject: str, type_name: str, name: str, value: Any, strict: bool = True
-) -> Any:
+def check_property(schema: Schema, subject: str, type_name: str, name: str, value: Any, strict: bool = True) -> Any:
     """The value with numbers given as text converted, or SchemaError. None stands for an absent property.
 
     A reader of what others wrote is not `strict`: it drops members it does not know, and takes any text or number.

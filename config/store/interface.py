@@ -70,7 +70,7 @@ class Store(Protocol):
         """Let go. Harmless when closed."""
 
     async def rows(self, table: str, keys: Sequence[str], start: str = "") -> dict[str, Row]:
-        """The rows of those keys that have columns >= `start`, with these columns in order. An absent row is left out."""
+        """The rows of those keys with their columns >= `start`, in order. A row that has none is left out."""
 
     async def columns(
         self, table: str, key: str, start: str = "", end: str | None = None, after: str | None = None, limit: int = 4096

@@ -42,8 +42,8 @@ class SqliteStore:
             self._connection = connect(self.path)
             for table in TABLES:
                 self._connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {table} (key TEXT NOT NULL, column1 TEXT NOT NULL, value TEXT NOT NULL,"
-                    " time INTEGER NOT NULL, PRIMARY KEY (key, column1)) WITHOUT ROWID"
+                    f"CREATE TABLE IF NOT EXISTS {table} (key TEXT NOT NULL, column1 TEXT NOT NULL,"
+                    " value TEXT NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (key, column1)) WITHOUT ROWID"
                 )
 
     async def close(self) -> None:
@@ -101,7 +101,8 @@ class SqliteStore:
             if mutation.column is None:
                 connection.execute(f"DELETE FROM {table} WHERE key = ?", (mutation.key,))
             else:
-                connection.execute(f"DELETE FROM {table} WHERE key = ? AND column1 = ?", (mutation.key, mutation.column))
+                query = f"DELETE FROM {table} WHERE key = ? AND column1 = ?"
+                connection.execute(query, (mutation.key, mutation.column))
             return
         # The clocks of two processes may differ and a clock may step back: what matters is that the time grows.
         connection.execute(

@@ -3,7 +3,7 @@
 import json
 import uuid as uuid_module
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from contrail_emulator.config import layout
 from contrail_emulator.config.bus import Bus, Message
@@ -30,6 +30,7 @@ from .initial import initialise
 from .interfaces import InterfaceHook
 from .networks import NetworkHook
 
+JSON = TypeVar("JSON")
 STALE_LOCK_SECONDS = 5.0
 NOT_PROPERTIES = frozenset({"uuid", "fq_name", "name", "parent_type", "parent_uuid", "parent_href", "href"})
 
@@ -487,6 +488,6 @@ class Writer:
                     await self._announce("UPDATE-IMPLICIT", found, link.uuid, name)
 
 
-def json_copy(value: Any) -> Any:
+def json_copy(value: JSON) -> JSON:
     """A deep copy of JSON, so that what a caller holds and what is stored never share a part."""
-    return json.loads(json.dumps(value))
+    return cast(JSON, json.loads(json.dumps(value)))
