@@ -154,7 +154,7 @@ class Peer:
     def send_end_of_rib(self, family: Family) -> bool:
         """Tell the peer that it has all routes of a family. As `send`."""
         self.counters.tx_updates.end_of_rib += 1
-        return self.send(update.end_of_rib(family))
+        return self.send(update.end_of_rib(family, self.core.behaviour))
 
     def pause_reading(self) -> None:
         """Read no more from the session: the peer's routes wait in the kernel, then with the peer."""
