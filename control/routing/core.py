@@ -17,6 +17,7 @@ from .groups import Encoder, Exporter, GroupKey, Member, Membership, UpdateGroup
 from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
 from .path import LLGR_STALE, STALE, Path
 from .replication import Replicator
+from .route_targets import RouteTargets
 from .source import Source
 from .table import INSTANCE_TABLES, MASTER_TABLES, VPN_FAMILIES, Route, Table
 
@@ -40,6 +41,7 @@ class CoreSettings:
     local_autonomous_system: int = 0
     cluster_id: int = 0
     always_compare_med: bool = False
+    mvpn: bool = False
 
     @property
     def peering_as(self) -> int:
@@ -71,6 +73,7 @@ class RoutingCore:
         self.tables: dict[str, Table] = {}
         self.instances: dict[str, Instance] = {}
         self.replicator = Replicator(self)
+        self._listeners: dict[Table, Callable[[Route], None]] = {}
         self._encoders = encoders
         self._exporters: Mapping[str, Exporter] = {"bgp": BgpExport(self), "xmpp": XmppExport()}
         self._on_dirty = on_dirty
@@ -84,6 +87,8 @@ class RoutingCore:
                 name=MASTER_INSTANCE, virtual_network=MASTER_NETWORK, virtual_network_index=1, is_master=True
             )
         )
+        self.route_targets = RouteTargets(self)
+        self._listeners[self.master.tables[Family.ROUTE_TARGET]] = self.route_targets.changed
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -98,11 +103,16 @@ class RoutingCore:
         if settings.name in self.instances:
             raise ValueError(f"instance {settings.name} exists")
         instance = self._create(settings)
-        for table in (*self.master.tables.values(), *instance.tables.values()):
+        self._track_targets()
+        self._touch_targets(instance.imports | set(instance.exports))
+        self.route_targets.configured(instance, instance.imports)
+        return instance
+
+    def _track_targets(self) -> None:
+        """Know the routes of each target: needed once there is an instance, or a peer that filters."""
+        for table in self.tables.values():
             if table.replicates:
                 table.track_targets()
-        self._touch_targets(instance.imports | set(instance.exports))
-        return instance
 
     def _create(self, settings: InstanceSettings) -> Instance:
         instance = Instance(settings)
@@ -152,10 +162,12 @@ class RoutingCore:
         if own:
             self._touch_instance(instance)
         self._touch_targets(touched)
+        self.route_targets.configured(instance, imports)
 
     def delete_instance(self, name: str) -> None:
         """Delete an instance with all routes in it, and their copies elsewhere. KeyError without it."""
         instance = self.instances.pop(name)
+        self.route_targets.deleted(instance)
         self._detach(instance)
         for table in instance.tables.values():
             for group in list(table.groups.values()):
@@ -191,6 +203,16 @@ class RoutingCore:
                             self.mark(route)
         for instance in instances:
             self._touch_instance(instance)
+
+    def subscribe(self, instance_name: str, source: Source) -> None:
+        """An agent subscribed to an instance: ask BGP peers for its import targets. KeyError without the instance."""
+        self.route_targets.subscribe(self.instances[instance_name], source)
+
+    def unsubscribe(self, instance_name: str, source: Source) -> None:
+        """It unsubscribed, or the instance is gone."""
+        instance = self.instances.get(instance_name)
+        if instance is not None:
+            self.route_targets.unsubscribe(instance, source)
 
     def virtual_network_name(self, autonomous_system: int, index: int) -> str:
         """The network an origin-vn names, or `unresolved`."""
@@ -244,7 +266,9 @@ class RoutingCore:
         return self.tables[table_name].withdraw(source, keys, path_id)
 
     def withdraw_source(self, source: Source, table_name: str | None = None) -> None:
-        """Take away all paths of a source, in one table or in all."""
+        """Take away all paths of a source, in one table or in all; in all, its subscriptions go too."""
+        if table_name is None:
+            self.route_targets.unsubscribe_all(source)
         for path in self._paths_of(source, table_name):
             path.route.table.remove(path)
 
@@ -296,9 +320,12 @@ class RoutingCore:
         *,
         source: Source | None = None,
         on_joined: Callable[[Membership], None] | None = None,
+        filtered: bool = False,
     ) -> Membership:
         """Make `member` hear a table. `source` is the same peer as an originator of paths, for split horizon;
-        `on_joined` is called when all that there was at the time of joining has been delivered."""
+        `on_joined` is called when all that there was at the time of joining has been delivered.
+        `filtered`: the peer negotiated route-target, so of a VPN table it gets what it asks for (it is to join
+        `ROUTE_TARGET_WAIT` seconds after the session came up, or at its End-of-RIB of that family)."""
         table = self.tables[table_name]
         group = table.groups.get(key)
         if group is None:
@@ -306,8 +333,12 @@ class RoutingCore:
             encoder = self._encoders[key.encoding]
             exporter = self._exporters[key.encoding]
             group = UpdateGroup(table, key, policy, encoder, exporter, self.settle, self._activate)
+            group.target_bits = self.route_targets.bits
             table.groups[key] = group
-        return group.join(member, source, on_joined)
+        filtered = filtered and table.vpn
+        if filtered and not table.tracking:
+            self._track_targets()
+        return group.join(member, source, on_joined, filtered)
 
     def leave(self, membership: Membership) -> None:
         """A member hears nothing from now on."""
@@ -348,6 +379,9 @@ class RoutingCore:
         table = route.table
         if table.replicates and len(self.instances) > 1:
             self.replicator.replicate(route)
+        listener = self._listeners.get(table)
+        if listener is not None:
+            listener(route)
         for group in table.groups.values():
             group.changed(route)
         if route.best is None and route.advert is None and not route.dirty:

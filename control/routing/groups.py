@@ -80,7 +80,8 @@ class Member(Protocol):
         """For introspect."""
 
     def deliver(self, message: bytes) -> bool:
-        """Take bytes. False: they are taken, but send no more until `membership.unblocked()` is called."""
+        """Take bytes. False: they are taken, and when the slice at hand is delivered (one call where messages may be
+        joined) no more come until `membership.unblocked()` is called."""
 
 
 class Exporter(Protocol):
@@ -193,8 +194,9 @@ class UpdateGroup:
         self.by_source: dict[Source, int] = {}
         self.filtered = 0
         """Bits of members with a route-target filter."""
-        self.interested: Callable[[tuple[bytes, ...]], int] = lambda targets: 0
-        """From the route targets of a route to the filtered members that asked for one of them."""
+        self.target_bits: Callable[[UpdateGroup, bytes], int] = lambda group, target: 0
+        """The filtered members that asked for one target, or for all (an empty target)."""
+        self._interest: dict[bytes, int] = {}
         self.counters = {"messages": 0, "deliveries": 0, "reach": 0, "unreach": 0, "splits": 0, "merges": 0}
         self.tail = Marker(0, True)
         self._ring = Marker(0, False)  # the sentinel: its next is the oldest node, its prev the newest
@@ -216,13 +218,22 @@ class UpdateGroup:
     # --- members -----------------------------------------------------------------------------------------------------
 
     def join(
-        self, member: Member, source: Source | None, on_joined: Callable[[Membership], None] | None
+        self,
+        member: Member,
+        source: Source | None,
+        on_joined: Callable[[Membership], None] | None,
+        filtered: bool = False,
     ) -> Membership:
-        """Add a member: it hears every change from now on, and all that there is by and by."""
+        """Add a member: it hears every change from now on, and all that there is by and by.
+
+        `filtered`: of a VPN table, only the routes with a target that it asked for.
+        """
         bit = self._free.pop() if self._free else 1 << (self.all | self._departed).bit_length()
         membership = Membership(self, member, bit, source, on_joined)
         self.all |= bit
         self.tail.bits |= bit
+        if filtered:
+            self.filtered |= bit
         self._by_bit[bit] = membership
         if source is not None:
             self.by_source[source] = bit
@@ -278,7 +289,24 @@ class UpdateGroup:
             self._free.append(bit)
             bits ^= bit
 
+    def interested(self, targets: tuple[bytes, ...]) -> int:
+        """The filtered members that asked for one of these targets."""
+        interest = self._interest
+        bits = 0
+        for target in (b"", *targets):
+            found = interest.get(target)
+            if found is None:
+                found = interest[target] = self.target_bits(self, target)
+            bits |= found
+        return bits
+
+    def forget_interest(self, target: bytes | None) -> None:
+        """Who asked for a target (None: for all targets) changed."""
+        self._interest.pop(b"" if target is None else target, None)
+        self.recent = None
+
     def _members_changed(self) -> None:
+        self._interest.clear()
         self._readers.clear()
         self.recent = None
 
@@ -342,8 +370,14 @@ class UpdateGroup:
 
     def compare(self, routes: list[Route], bits: int) -> None:
         """Tell some members, and only them, what changed for them about `routes`."""
-        if routes and bits & self.all:
-            walk = Walk(bits & self.all, routes)
+        bits &= self.all
+        if not routes or not bits:
+            return
+        last = self._walks[-1] if self._walks else None
+        if last is not None and last.bits == bits and not last.position and not last.initial:
+            last.routes.extend(routes)
+        else:
+            walk = Walk(bits, list(routes))
             for membership in self.members_of(walk.bits):
                 if membership.blocked:
                     self._pause(walk, membership)
@@ -465,8 +499,9 @@ class UpdateGroup:
             self._read(self.tail)
         if self._behind:
             self._read(self._behind[-1])
-        if self._walks:
-            self._walk(self._walks[0])
+        walked = 0
+        while self._walks and walked < SLICE:
+            walked += self._walk(self._walks[0])
         self.active = self.tail.next is not self._ring or bool(self._behind) or bool(self._walks)
         return self.active
 
@@ -523,13 +558,14 @@ class UpdateGroup:
         self._drop_marker(marker)
         self.counters["merges"] += 1
 
-    def _walk(self, walk: Walk) -> None:
-        """Compare the next slice of a walk's routes with what its members have."""
+    def _walk(self, walk: Walk) -> int:
+        """Compare the next slice of a walk's routes with what its members have. Returns how many there were."""
         bits = walk.bits
         reach = _Reach(self)
         gone: dict[int, list[bytes]] = {}
-        end = min(walk.position + SLICE, len(walk.routes))
-        for route in walk.routes[walk.position : end]:
+        start = walk.position
+        end = min(start + SLICE, len(walk.routes))
+        for route in walk.routes[start:end]:
             if route.dirty:
                 self._settle(route)
             self._compare_one(route, bits, reach, gone)
@@ -543,6 +579,7 @@ class UpdateGroup:
                 membership.joined = True
                 if membership.on_joined is not None:
                     membership.on_joined(membership)
+        return end - start + 1
 
     def _compare_one(self, route: Route, bits: int, reach: _Reach, gone: dict[int, list[bytes]]) -> None:
         advert = self.find(route)
@@ -609,15 +646,19 @@ class UpdateGroup:
         if not batches:
             return
         counters["messages"] += sum(map(len, batches.values()))
-        if self._encoder.joins:
+        joins = self._encoder.joins
+        if joins:
             batches = {receivers: [b"".join(messages)] for receivers, messages in batches.items()}
         for membership in self.members_of(bits):
+            bit = membership.bit
+            due = [message for receivers, messages in batches.items() if receivers & bit for message in messages]
+            if joins and len(due) > 1:
+                due = [b"".join(due)]
             blocked = False
-            for receivers, messages in batches.items():
-                if receivers & membership.bit and membership.group is self:
-                    for message in messages:
-                        counters["deliveries"] += 1
-                        blocked = not membership.member.deliver(message) or blocked
+            for message in due:
+                if membership.group is self:
+                    counters["deliveries"] += 1
+                    blocked = not membership.member.deliver(message) or blocked
             if blocked and membership.group is self and not membership.blocked:
                 self._block(membership)
 

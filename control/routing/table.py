@@ -241,6 +241,8 @@ class Table:
             route.best = path
         else:
             self._insert(route, path)
+        if self.tracking and self.vpn:
+            self._track(route, path)
         self.paths += 1
         self.secondary_paths += 1
         if not route.dirty:
@@ -256,12 +258,16 @@ class Table:
             return
         route = path.route
         self._unlink(route, path)
+        if self.tracking and self.vpn and path.shared is not shared:
+            self._untrack(route, path)
         self.core.attributes.release(path.shared)
         path.shared = shared
         path.payload = primary.payload
         path.flags = primary.flags
         path.modified = self.core.now
         self._insert(route, path)
+        if self.tracking and self.vpn:
+            self._track(route, path)
         if not route.dirty:
             self.core.mark(route)
 
@@ -300,7 +306,7 @@ class Table:
 
     def _detach(self, route: Route, path: Path) -> None:
         self._unlink(route, path)
-        if self.tracking and path.primary is None:
+        if self.tracking and (path.primary is None or self.vpn):
             self._untrack(route, path)
         self.core.attributes.release(path.shared)
         self.paths -= 1
@@ -320,13 +326,13 @@ class Table:
     # --- which routes carry a route target ---------------------------------------------------------------------------
 
     def track_targets(self) -> None:
-        """From now on, know the routes whose primary paths carry a route target."""
+        """From now on, know the routes whose paths carry a route target."""
         if self.tracking:
             return
         self.tracking = True
         for route in self.routes.values():
             for path in route.paths():
-                if path.primary is None:
+                if self.vpn or path.primary is None:
                     self._track(route, path)
 
     def _track(self, route: Route, path: Path) -> None:
@@ -337,9 +343,11 @@ class Table:
             routes[route] = None
 
     def _untrack(self, route: Route, path: Path) -> None:
-        """Forget what only `path`, no longer in the list, carried."""
+        """Forget what only `path`, which is no longer in the list, carried."""
         for target in path.shared.targets:
-            if any(target in other.shared.targets for other in route.paths() if other.primary is None):
+            if any(
+                target in other.shared.targets for other in route.paths() if self.vpn or other.primary is None
+            ):
                 continue
             routes = self.targets[target]
             del routes[route]
