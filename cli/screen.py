@@ -124,7 +124,9 @@ def draw(title: str, status: LabStatus) -> RenderableType:
         )
     goals = Table.grid(padding=(0, 2))
     for goal in status.goals:
-        bar = ProgressBar(total=max(goal.wanted, 1), completed=min(goal.reached, goal.wanted) if goal.wanted else 1, width=24)
+        bar = ProgressBar(
+            total=max(goal.wanted, 1), completed=min(goal.reached, goal.wanted) if goal.wanted else 1, width=24
+        )
         missing = "" if goal.met else goal.missing
         goals.add_row(Text("  " + goal.what), bar, f"{goal.reached}/{goal.wanted}", Text(missing[:60], style="dim"))
     return Group(head, sessions, goals)

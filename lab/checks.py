@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeVar
+
+from .convergence import connected, imported
+from .errors import LabError
+from .machine import NoAnswer
+from .model import BgpPeer, GatewayRoute, Machine
+from .objects import instance_name
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+T = TypeVar("T")
+WITHDRAW_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +42,133 @@ class Check:
 
 class CheckFailed(Exception):
     """A check did not hold; `str()` is what was seen instead."""
+
+
+async def run(check: Check) -> CheckResult:
+    """Runs one check; a fault of the lab itself fails it too."""
+    try:
+        return CheckResult(check.name, True, await check.run())
+    except (CheckFailed, LabError, NoAnswer) as error:
+        return CheckResult(check.name, False, str(error))
+
+
+def checks(lab: Lab) -> Iterator[Check]:
+    """What can be tried with this lab: reachability within and between networks, a gateway's route, a name, a withdrawal."""
+    placed = [
+        (agent.name, machine) for agent in lab.file.agents for machine in agent.machines if agent.dataplane == "model"
+    ]
+    pair = _first(placed, lambda a, b: a[1].network == b[1].network and a[0] != b[0]) or _first(
+        placed, lambda a, b: a[1].network == b[1].network
+    )
+    if pair is not None:
+        here, there = pair[0][1].name, pair[1][1].name
+        yield Check(f"{here} pings {there}", partial(_reaches, lab, here, there))
+    apart = _first(placed, lambda a, b: not connected(lab.file.network(a[1].network), lab.file.network(b[1].network)))
+    if apart is not None:
+        here, there = apart[0][1].name, apart[1][1].name
+        yield Check(f"{here} cannot reach {there} (another network)", partial(_does_not_reach, lab, here, there))
+    through = _gateway_route(lab, [machine for _, machine in placed])
+    if through is not None:
+        name, peer, route = through
+        where = f"{name}'s packet to {_inside(route)} leaves towards {peer.name}"
+        yield Check(where, partial(_leaves_tunnelled, lab, name, peer, route))
+    if lab.file.dns is not None and pair is not None:
+        here, there = pair[0][1].name, pair[1][1].name
+        full = f"{there}.{lab.file.dns.domain}"
+        yield Check(f"{full} resolves for {here}", partial(_resolves, lab, here, there, full))
+    if through is not None:
+        name, peer, route = through
+        yield Check(
+            f"withdrawing {route.prefix} at {peer.name} removes it from the agents",
+            partial(_withdrawn, lab, peer, route),
+        )
+
+
+async def _reaches(lab: Lab, here: str, there: str) -> str:
+    compute = lab.compute_of(here)
+    before = compute.drops.copy()
+    result = await lab.machines[here].ping(lab.addresses[there], count=1)
+    if result.received != 1:
+        raise CheckFailed(f"no answer from {lab.addresses[there]}{_drops(compute.drops - before)}")
+    return f"{lab.addresses[there]} answered in {result.times[0] * 1000:.1f} ms"
+
+
+async def _does_not_reach(lab: Lab, here: str, there: str) -> str:
+    compute = lab.compute_of(here)
+    before = compute.drops.copy()
+    result = await lab.machines[here].ping(lab.addresses[there], count=1, timeout=1.0)
+    lost = compute.drops - before
+    if result.received:
+        raise CheckFailed(f"{lab.addresses[there]} answered")
+    if not lost:
+        raise CheckFailed("no answer, but nothing was dropped: the packet never reached the vRouter")
+    return f"no answer from {lab.addresses[there]}; {compute.name} dropped it: {', '.join(lost)}"
+
+
+async def _leaves_tunnelled(lab: Lab, name: str, peer: BgpPeer, route: GatewayRoute) -> str:
+    fabric = lab.fabrics[peer.name]
+    target = _inside(route)
+    already = len(fabric.received)
+    await lab.machines[name].ping(target, count=1, timeout=0.2)
+    arrived = [seen for seen in list(fabric.received)[already:] if seen.packet.destination == target.packed]
+    if not arrived:
+        drops = lab.compute_of(name).recent_drops
+        raise CheckFailed(
+            f"nothing for {target} arrived at {peer.name}; last drop: {drops[-1][1] if drops else 'none'}"
+        )
+    seen = arrived[0]
+    if seen.labels != (route.label,):
+        raise CheckFailed(f"it arrived with labels {seen.labels}, not {route.label}")
+    next_hop = route.next_hop or peer.router_id
+    return f"MPLS over UDP from {seen.sender}, label {seen.labels[0]}, next hop {next_hop}"
+
+
+async def _resolves(lab: Lab, here: str, there: str, full: str) -> str:
+    answers = await lab.machines[here].resolve(full)
+    if answers != [str(lab.addresses[there])]:
+        raise CheckFailed(f"answered {', '.join(answers) or 'nothing'}, not {lab.addresses[there]}")
+    return answers[0]
+
+
+async def _withdrawn(lab: Lab, peer: BgpPeer, route: GatewayRoute) -> str:
+    holders = [
+        (compute, instance_name(lab.file, network))
+        for compute in lab.computes.values()
+        for network in lab.file.networks
+        if imported(network, route) and str(route.prefix) in compute.prefixes(instance_name(lab.file, network))
+    ]
+    if not holders:
+        raise CheckFailed(f"no agent had {route.prefix} to begin with")
+    began = lab.reactor.seconds()
+    await lab.routers[peer.name].withdraw(route)
+    await lab.wait_for(
+        f"{route.prefix} gone from {', '.join(compute.name for compute, _ in holders)}",
+        lambda: not any(str(route.prefix) in compute.prefixes(instance) for compute, instance in holders),
+        WITHDRAW_SECONDS,
+    )
+    took = lab.reactor.seconds() - began
+    await lab.routers[peer.name].announce(route)
+    names = ", ".join(dict.fromkeys(compute.name for compute, _ in holders))
+    return f"gone from {names} in {took:.2f} s"
+
+
+def _gateway_route(lab: Lab, machines: Sequence[Machine]) -> tuple[str, BgpPeer, GatewayRoute] | None:
+    for peer in lab.file.bgp_peers:
+        for route in peer.routes:
+            for machine in machines:
+                if peer.name in lab.fabrics and imported(lab.file.network(machine.network), route):
+                    return machine.name, peer, route
+    return None
+
+
+def _inside(route: GatewayRoute) -> IPv4Address:
+    """An address in the route's prefix: the fifth, as in 203.0.113.5."""
+    return route.prefix[min(5, route.prefix.num_addresses - 1)]
+
+
+def _first(items: Sequence[T], condition: Callable[[T, T], bool]) -> tuple[T, T] | None:
+    return next(((a, b) for a, b in combinations(items, 2) if condition(a, b)), None)
+
+
+def _drops(lost: Counter[str]) -> str:
+    return f"; dropped: {', '.join(lost)}" if lost else ""

@@ -94,7 +94,9 @@ class Machine:
 
     # What a machine does of its own accord
 
-    def ping(self, address: IPv4Address, count: int = 1, timeout: float = 2.0, interval: float = 0.2) -> Deferred[PingResult]:
+    def ping(
+        self, address: IPv4Address, count: int = 1, timeout: float = 2.0, interval: float = 0.2
+    ) -> Deferred[PingResult]:
         """Sends `count` echo requests; fires when all are answered or `timeout` seconds after the last was sent."""
         identifier = self._next_identifier
         self._next_identifier = identifier % 0xFFFF + 1

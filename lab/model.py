@@ -16,7 +16,9 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 AutonomousSystem = Annotated[int, Field(ge=1, le=4294967295)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Label = Annotated[int, Field(ge=16, le=1048575)]
-FamilyName = Literal["inet", "inet6", "inet-labeled", "inet-vpn", "inet6-vpn", "route-target", "e-vpn", "erm-vpn", "inet-mvpn"]
+FamilyName = Literal[
+    "inet", "inet6", "inet-labeled", "inet-vpn", "inet6-vpn", "route-target", "e-vpn", "erm-vpn", "inet-mvpn"
+]
 Encapsulation = Literal["MPLSoUDP", "MPLSoGRE", "VXLAN"]
 RouterKind = Literal["external", "exabgp", "bird", "frr", "gobgp", "openbgpd"]
 RouteTarget = Annotated[str, Field(pattern=r"^target:[0-9.]+:[0-9]+$")]
@@ -125,7 +127,10 @@ class Dns(_Strict):
     port: Port = 53
     xmpp_port: Port = 8093
     introspect_port: Port = 8092
-    domain: Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
+    domain: Annotated[
+        str,
+        Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"),
+    ]
 
 
 class Config(_Strict):
@@ -165,14 +170,18 @@ class LabFile(_Strict):
         return cls.parse(data, path, lines)
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any], path: Path = Path("lab"), lines: Mapping[Location, int] | None = None) -> LabFile:
+    def parse(
+        cls, data: Mapping[str, Any], path: Path = Path("lab"), lines: Mapping[Location, int] | None = None
+    ) -> LabFile:
         """The same from values already read; `lines` maps a location in `data` to its line."""
         where = lines or {}
         try:
             lab = _complete(cls.model_validate(data))
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
-            raise LabError(_describe(path, where, fault["loc"], fault["type"], fault["msg"], fault.get("input"))) from error
+            raise LabError(
+                _describe(path, where, fault["loc"], fault["type"], fault["msg"], fault.get("input"))
+            ) from error
         for location, message in _faults(lab):
             raise LabError(f"{path}:{_line(where, location)}: {_dotted(location)}: {message}")
         return lab
@@ -197,7 +206,11 @@ def _complete(lab: LabFile) -> LabFile:
         tunnel = agent.tunnel_address or IPv4Address("10.255.2.0") + index
         agents.append(
             agent.model_copy(
-                update={"name": agent.name or f"compute-{index}", "tunnel_address": tunnel, "bind": agent.bind or tunnel}
+                update={
+                    "name": agent.name or f"compute-{index}",
+                    "tunnel_address": tunnel,
+                    "bind": agent.bind or tunnel,
+                }
             )
         )
     peers = tuple(peer.model_copy(update={"router_id": peer.router_id or peer.address}) for peer in lab.bgp_peers)
@@ -238,7 +251,9 @@ def _peer_faults(index: int, peer: BgpPeer) -> Iterator[tuple[Location, str]]:
             yield here, "routes are for a router that the lab starts; kind is external"
         if route.family not in peer.families:
             yield (*here, "family"), f"expected one of the peer's families ({', '.join(peer.families)})"
-        if route.family == "inet-vpn" and (route.route_distinguisher is None or not route.route_targets or route.label is None):
+        if route.family == "inet-vpn" and (
+            route.route_distinguisher is None or not route.route_targets or route.label is None
+        ):
             yield here, "an inet-vpn route needs route_distinguisher, route_targets and label"
 
 
@@ -261,7 +276,10 @@ def _machine_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
                 continue
             subnet = network.subnet
             if machine.address not in subnet or machine.address in (subnet[0], subnet[-1]):
-                yield (*here, "address"), f"expected an address of {network.name}'s subnet {subnet}, got {machine.address}"
+                yield (
+                    (*here, "address"),
+                    f"expected an address of {network.name}'s subnet {subnet}, got {machine.address}",
+                )
             elif machine.address in (network.gateway, network.dns_server):
                 role = "gateway" if machine.address == network.gateway else "DNS address"
                 yield (*here, "address"), f"{machine.address} is the {role} of {network.name}"
@@ -279,8 +297,8 @@ def _describe(
             return f"{place}: unknown key"
         case "missing":
             return f"{place}: expected, but it is not there"
-    expected = message.removeprefix("Value error, ").replace("Input should be", "expected").replace(
-        "Input is not", "expected"
+    expected = (
+        message.removeprefix("Value error, ").replace("Input should be", "expected").replace("Input is not", "expected")
     )
     expected = expected[0].lower() + expected[1:]
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) or value is None else ""

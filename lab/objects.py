@@ -166,9 +166,7 @@ def _virtual_dns(lab: LabFile) -> Written:
         "external_visible": False,
         "reverse_resolution": True,
     }
-    return Written(
-        "virtual-DNS", {"fq_name": [DOMAIN, VIRTUAL_DNS], "parent_type": "domain", "virtual_DNS_data": data}
-    )
+    return Written("virtual-DNS", {"fq_name": [DOMAIN, VIRTUAL_DNS], "parent_type": "domain", "virtual_DNS_data": data})
 
 
 def _ipam(lab: LabFile) -> Written:
@@ -241,9 +239,7 @@ def _machine(lab: LabFile, machine: Machine) -> Iterator[Written]:
     interface_name = [DOMAIN, lab.name, f"{machine.name}-port"]
     network = network_name(lab, lab.network(machine.network))
     interface_uuid = lab_uuid(lab.name, "interface", machine.name)
-    yield Written(
-        "virtual-machine", {"fq_name": [machine_uuid], "uuid": machine_uuid, "display_name": machine.name}
-    )
+    yield Written("virtual-machine", {"fq_name": [machine_uuid], "uuid": machine_uuid, "display_name": machine.name})
     interface: Json = {
         "fq_name": interface_name,
         "parent_type": "project",

@@ -46,7 +46,9 @@ def _compose(path: Path, loader: yaml.SafeLoader) -> yaml.Node | None:
     try:
         for count, event in enumerate(yaml.parse(loader.buffer.rstrip("\0"), Loader=yaml.SafeLoader)):
             if isinstance(event, yaml.AliasEvent):
-                raise LabError(f"{path}:{event.start_mark.line + 1}: aliases (*{event.anchor}) are not accepted in a lab file")
+                raise LabError(
+                    f"{path}:{event.start_mark.line + 1}: aliases (*{event.anchor}) are not accepted in a lab file"
+                )
             if count > MAX_NODES:
                 raise LabError(f"{path}: expected at most {MAX_NODES} values")
         return loader.get_single_node()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.logger import Logger
 
@@ -18,7 +18,7 @@ from contrail_emulator.control.xmpp import config_message, item_rules, names, pu
 from contrail_emulator.control.xmpp.family import ItemFamily, split_node
 from contrail_emulator.control.xmpp.item_id import primary_instance_id
 from contrail_emulator.control.xmpp.item_reader import ItemError
-from contrail_emulator.control.xmpp.items import EnetEntry, UnicastEntry
+from contrail_emulator.control.xmpp.items import EnetEntry, Entry, UnicastEntry
 from contrail_emulator.control.xmpp.pairing import PublishedItems, PublishPairing
 from contrail_emulator.control.xmpp.stanza import Stanza
 
@@ -47,6 +47,15 @@ class AgentSession(Protocol):
     def close(self, reason: str) -> None: ...
 
 
+class ReadItems(NamedTuple):
+    """What a publish and its collection said, read: `entries` added to, or deleted from, the instance they name."""
+
+    family: ItemFamily
+    node: str
+    add: bool
+    entries: tuple[Entry, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Subscription:
     """One instance an agent subscribed to. Until the instance exists, what is published waits in `deferred`, in order."""
@@ -56,7 +65,7 @@ class Subscription:
     no_ribout: bool
     active: bool = False
     memberships: list[Membership] = field(default_factory=list)
-    deferred: dict[tuple[str, bytes], PublishedItems] = field(default_factory=dict)
+    deferred: dict[str, ReadItems] = field(default_factory=dict)
     routes: set[tuple[str, bytes]] = field(default_factory=set)
 
 
@@ -73,9 +82,16 @@ class AgentChannel:
     log = Logger()
 
     def __init__(
-        self, session: AgentSession, core: RoutingCore, config: AgentConfig, autonomous_system: Callable[[], int]
+        self,
+        session: AgentSession,
+        core: RoutingCore,
+        config: AgentConfig,
+        autonomous_system: Callable[[], int],
+        seconds: Callable[[], float],
     ) -> None:
         self.session = session
+        self.last_sent = seconds()
+        self._seconds = seconds
         self.source = Source(
             SourceKind.XMPP,
             session.peer_name,
@@ -102,7 +118,21 @@ class AgentChannel:
     def deliver(self, message: bytes) -> bool:
         """A message body of an update group, with this agent's own header."""
         self.counters["messages_out"] += 1
+        self.last_sent = self._seconds()
         return self.session.send(self._header + message)
+
+    @property
+    def waiting(self) -> bool:
+        """Something asked for is not done yet: an instance that does not exist, a dump under way, a blocked socket."""
+        return self.session.blocked or any(
+            not subscription.active or not all(membership.joined for membership in subscription.memberships)
+            for subscription in self.subscriptions.values()
+        )
+
+    def send_end_of_rib(self) -> None:
+        """The marker that ends the first dump."""
+        self.counters["end_of_rib_out"] += 1
+        self.session.send(self._header + pubsub.end_of_rib_body())
 
     def unblocked(self) -> None:
         """The agent reads again."""
@@ -184,11 +214,11 @@ class AgentChannel:
             tables = self._core.instances[subscription.instance].tables
             for family in DELIVERED:
                 if family in tables:
-                    membership = self._core.join(tables[family].name, XMPP_GROUP, self, self.source)
+                    membership = self._core.join(tables[family].name, XMPP_GROUP, self, source=self.source)
                     subscription.memberships.append(membership)
         deferred, subscription.deferred = subscription.deferred, {}
-        for published in deferred.values():
-            self._apply(subscription, published)
+        for items in deferred.values():
+            self._apply(subscription, items)
 
     def _deactivate(self, subscription: Subscription) -> None:
         for table, key in subscription.routes:
@@ -220,44 +250,38 @@ class AgentChannel:
         if family is None:
             self.counters["items_of_unknown_family"] += len(published.entries)
             return
-        if not self._readable(family, published):
-            return
+        entries = tuple(self._read(family, published))
+        if not entries:
+            return  # a syntactically bad item never closes the session, subscribed or not (reference/xmpp.md 6)
         subscription = self.subscriptions.get(published.instance)
         if subscription is None:
             raise _Fault(f"published a route of {published.instance} without being subscribed")
-        if not subscription.active:
-            subscription.deferred[published.node, b""] = published
-            return
-        self._apply(subscription, published)
+        read = ReadItems(family, published.node, published.add, entries)
+        if subscription.active:
+            self._apply(subscription, read)
+        else:
+            subscription.deferred[published.node] = read
 
-    def _readable(self, family: ItemFamily, published: PublishedItems) -> bool:
-        """A syntactically bad item never closes the session, subscribed or not (reference/xmpp.md 6, order of checks)."""
-        try:
-            for entry in published.entries:
-                item_rules.read_published(family, entry)
-        except ItemError as error:
-            self._drop_item(published.node, error)
-            return len(published.entries) > 1
-        return True
-
-    def _apply(self, subscription: Subscription, published: PublishedItems) -> None:
-        family, _ = split_node(published.node)
-        route_family = ROUTE_FAMILIES.get(family) if family is not None else None
-        if family is None or route_family is None:
-            self.counters[f"items_of_{family.name.lower() if family else 'unknown'}"] += len(published.entries)
-            return
-        table = self._core.instances[subscription.instance].tables.get(route_family)
-        if table is None:
-            self.counters["items_of_unknown_family"] += len(published.entries)
-            return
-        publisher = self._publisher(subscription, published.node)
+    def _read(self, family: ItemFamily, published: PublishedItems) -> Iterator[Entry]:
         for element in published.entries:
             try:
-                entry = item_rules.read_published(family, element)
-                if isinstance(entry, UnicastEntry | EnetEntry):
-                    self._route(subscription, table.name, entry, publisher, published.add)
+                yield item_rules.read_published(family, element)
             except ItemError as error:
                 self._drop_item(published.node, error)
+
+    def _apply(self, subscription: Subscription, items: ReadItems) -> None:
+        route_family = ROUTE_FAMILIES.get(items.family)
+        tables = self._core.instances[subscription.instance].tables
+        if route_family is None or route_family not in tables:
+            self.counters[f"items_of_{items.family.name.lower()}"] += len(items.entries)
+            return
+        publisher = self._publisher(subscription, items.node)
+        for entry in items.entries:
+            try:
+                if isinstance(entry, UnicastEntry | EnetEntry):
+                    self._route(subscription, tables[route_family].name, entry, publisher, items.add)
+            except ItemError as error:
+                self._drop_item(items.node, error)
 
     def _publisher(self, subscription: Subscription, node: str) -> Publisher:
         master = subscription.instance == names.MASTER_INSTANCE
@@ -278,9 +302,7 @@ class AgentChannel:
             self._core.withdraw(table, self.source, key)
             return
         item_rules.check_next_hops(entry, publisher.master)
-        route = (
-            unicast_route(entry, publisher) if isinstance(entry, UnicastEntry) else enet_route(entry, publisher)
-        )
+        route = unicast_route(entry, publisher) if isinstance(entry, UnicastEntry) else enet_route(entry, publisher)
         subscription.routes.add((table, route.key))
         self._core.update(
             table, self.source, route.key, route.attributes, route.payload, rd=route.rd, flags=route.flags

@@ -15,8 +15,8 @@ from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.label import label_bytes
 from contrail_emulator.control.routing import Flag
 from contrail_emulator.control.xmpp.family import ItemFamily
-from contrail_emulator.control.xmpp.items import EnetEntry, NextHop, UnicastEntry
 from contrail_emulator.control.xmpp.item_reader import ItemError
+from contrail_emulator.control.xmpp.items import EnetEntry, NextHop, UnicastEntry
 
 MAX_MPLS_LABEL = 0xFFFFF
 ZERO_ESI = bytes(10)

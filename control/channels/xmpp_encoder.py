@@ -29,14 +29,16 @@ LOWER_CASE_NAMES = {community.LLGR_STALE: "llgr-stale", community.NO_LLGR: "no-l
 EVPN_MAC, EVPN_PREFIX = 2, 5
 
 Paths = tuple[tuple[Attributes, bytes], ...]
-NetworkName = Callable[[int, int], str | None]
+NetworkName = Callable[[int, int], str]
 
 
 class XmppEncoder:
     """Renders message bodies; the header with `to` is each member's own.
 
-    `network_name(asn, index)` gives the virtual network behind an origin-vn, None when unknown.
+    `network_name(asn, index)` gives the virtual network behind an origin-vn, `unresolved` when unknown.
     """
+
+    joins = False
 
     def __init__(self, autonomous_system: int, network_name: NetworkName) -> None:
         self.autonomous_system = autonomous_system
@@ -51,9 +53,7 @@ class XmppEncoder:
         node = ITEM_FAMILIES[family].node(instance)
         return [pubsub.items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
 
-    def unreach(
-        self, table: str, family: Family, instance: str, group: GroupKey, keys: Sequence[bytes]
-    ) -> list[bytes]:
+    def unreach(self, table: str, family: Family, instance: str, group: GroupKey, keys: Sequence[bytes]) -> list[bytes]:
         """Message bodies that retract, at most 256 ids each."""
         ids = [ident for key in keys if (ident := _id(family, key)) is not None]
         node = ITEM_FAMILIES[family].node(instance)
@@ -138,9 +138,7 @@ class XmppEncoder:
         for raw in attributes.ext_communities:
             found = ext_community.read_origin_vn(raw)
             if found is not None:
-                name = self._network_name(*found)
-                if name is not None:
-                    return name
+                return self._network_name(*found)
         return UNRESOLVED
 
     def _security_groups(self, attributes: Attributes) -> tuple[int, ...]:
@@ -159,9 +157,7 @@ class XmppEncoder:
 
 
 def _encapsulations(communities: Sequence[bytes], needed: bool) -> tuple[str, ...]:
-    names = dict.fromkeys(
-        "gre" if name == "mpls-o-gre" else name for name in ext_community.encapsulations(communities)
-    )
+    names = dict.fromkeys("gre" if name == "mpls-o-gre" else name for name in ext_community.encapsulations(communities))
     return tuple(names) or (("gre",) if needed else ())
 
 
@@ -212,5 +208,3 @@ def _enet_key(key: bytes) -> tuple[int, str, str] | None:
     if key[0] == EVPN_PREFIX:
         return tag, "00:00:00:00:00:00", f"{ip_address(key[14:])}/{key[13]}"
     return None
-
-

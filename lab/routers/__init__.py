@@ -1,1 +1,8 @@
-"""Real BGP routers that a lab starts, configures and stops: ExaBGP, BIRD, FRR, GoBGP, OpenBGPD."""
+"""Real BGP routers that a lab starts, configures and stops."""
+
+from .exabgp import ExaBgp
+from .router import Neighbour, Router
+
+KINDS: dict[str, type[Router]] = {"exabgp": ExaBgp}
+
+__all__ = ["KINDS", "ExaBgp", "Neighbour", "Router"]

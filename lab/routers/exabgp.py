@@ -90,9 +90,7 @@ class ExaBgp(Router):
     def _configuration(self, socket: Path) -> str:
         families = " ".join(f"{FAMILIES[family]};" for family in self.peer.families)
         md5 = f'md5-password "{self.peer.md5}";' if self.peer.md5 else ""
-        blocks = [
-            f'process lab {{ run {_word(sys.executable)} -I -S {_word(RELAY)} {_word(socket)}; encoder json; }}'
-        ]
+        blocks = [f"process lab {{ run {_word(sys.executable)} -I -S {_word(RELAY)} {_word(socket)}; encoder json; }}"]
         for neighbour in self.neighbours:
             blocks.append(
                 f"""neighbor {neighbour.address} {{
@@ -122,6 +120,10 @@ class ExaBgp(Router):
         if route in self._announced:
             self._announced.remove(route)
         await self._command(f"withdraw route {self._text(route)}")
+
+    @property
+    def learnt(self) -> set[str]:
+        return {key.split()[1].rsplit(":", 1)[-1] for _, key in self._learnt}
 
     async def routes(self) -> list[str]:
         return sorted(self._learnt.values())

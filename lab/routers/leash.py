@@ -34,7 +34,7 @@ def main(command: list[str]) -> int:
         if ended:
             _signal_group(child, signal.SIGKILL)  # what the command left behind
             return os.waitstatus_to_exitcode(status) & 0xFF
-        if 0 in ready and not os.read(0, 4096) or signal.SIGTERM in signals or signal.SIGINT in signals:
+        if (0 in ready and not os.read(0, 4096)) or signal.SIGTERM in signals or signal.SIGINT in signals:
             return _end(child)
 
 

@@ -35,7 +35,9 @@ class LeashedProcess(ProcessProtocol):
         self._log_file = log_path.open("ab", buffering=0)
         self._waiting: list[Deferred[None]] = []
 
-    def spawn(self, reactor: IReactorProcess, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    def spawn(
+        self, reactor: IReactorProcess, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         arguments = [sys.executable, "-I", "-S", str(LEASH), *command]
         # PATH and the locale are all a daemon needs of ours; secrets in our environment are none of its business.
         kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR") if key in os.environ}

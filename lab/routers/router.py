@@ -38,7 +38,9 @@ class Router(abc.ABC):
     log = Logger()
     program: str
 
-    def __init__(self, reactor: IReactorProcess, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path) -> None:
+    def __init__(
+        self, reactor: IReactorProcess, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
+    ) -> None:
         self.reactor = reactor
         self.peer = peer
         self.neighbours = neighbours
@@ -60,9 +62,14 @@ class Router(abc.ABC):
         Raises:
             LabError: it is not installed.
         """
-        found = shutil.which(self.program, path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/lib/frr:/usr/bin:/usr/local/sbin:/usr/local/bin")
+        found = shutil.which(
+            self.program,
+            path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/lib/frr:/usr/bin:/usr/local/sbin:/usr/local/bin",
+        )
         if found is None:
-            raise LabError(f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({self.program} was not found)")
+            raise LabError(
+                f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({self.program} was not found)"
+            )
         return found
 
     async def start(self) -> None:
@@ -105,6 +112,11 @@ class Router(abc.ABC):
     @abc.abstractmethod
     async def withdraw(self, route: GatewayRoute) -> None:
         """Takes a route back."""
+
+    @property
+    def learnt(self) -> set[str] | None:
+        """Prefixes (without RD) that the router holds from us now; None when only `routes` can tell."""
+        return None
 
     @abc.abstractmethod
     async def routes(self) -> list[str]:

@@ -1,0 +1,181 @@
+"""`show` and `ping`: ask a running lab over introspect."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from contrail_emulator.lab import state
+from contrail_emulator.lab.errors import LabError
+
+TIMEOUT_SECONDS = 30.0
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one subject is shown: the daemon's kind, its page, and (heading, field) of each column."""
+
+    kind: str
+    page: str
+    columns: Sequence[tuple[str, str]]
+
+
+VIEWS: Mapping[str, View] = {
+    "neighbors": View(
+        "control", "neighbors",
+        (("peer", "peer"), ("address", "peer_address"), ("AS", "peer_asn"), ("type", "peer_type"), ("state", "state"),
+         ("families", "negotiated_address_families"), ("flaps", "flap_count"), ("in", "routes_in"), ("out", "routes_out"),
+         ("last error", "last_error")),
+    ),
+    "agents": View(
+        "control", "agents",
+        (("agent", "peer"), ("address", "peer_address"), ("state", "state"), ("flaps", "flap_count"),
+         ("subscriptions", "subscriptions"), ("in", "routes_in"), ("out", "routes_out"), ("last error", "last_error")),
+    ),
+    "instances": View(
+        "control", "instances",
+        (("instance", "name"), ("network", "virtual_network"), ("vn index", "vn_index"), ("import", "import_target"),
+         ("export", "export_target"), ("tables", "tables")),
+    ),
+    "routes": View(
+        "control", "routes",
+        (("table", "table"), ("prefix", "prefix"), ("source", "source"), ("protocol", "protocol"), ("next hop", "next_hop"),
+         ("label", "label"), ("LP", "local_preference"), ("AS path", "as_path"), ("communities", "communities"),
+         ("flags", "flags")),
+    ),
+    "update-groups": View(
+        "control", "update-groups",
+        (("table", "table"), ("encoding", "encoding"), ("type", "peer_type"), ("AS", "peer_as"), ("members", "members"),
+         ("pending", "pending_updates"), ("messages", "messages_built"), ("sent", "messages_sent")),
+    ),
+    "interfaces": View(
+        "agent", "interfaces",
+        (("index", "index"), ("name", "name"), ("active", "active"), ("network", "vn_name"), ("vrf", "vrf_name"),
+         ("address", "ip_addr"), ("mac", "mac_addr"), ("label", "label")),
+    ),
+    "nexthops": View("agent", "nexthops", ()),
+    "labels": View("agent", "labels", ()),
+    "flows": View("agent", "flows", ()),
+    "drops": View("agent", "drops", ()),
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("what", type=click.Choice(list(VIEWS)))
+@click.option("--lab", "lab_name", help="The lab's name, when several run.")
+@click.option("--node", help="Of this control node or agent only.")
+@click.option("--table", help="routes: of this table only, such as bgp.l3vpn.0.")
+@click.option("--prefix", help="routes: of this prefix only.")
+@click.option("--longer", is_flag=True, help="routes: with --prefix, more specific ones too.")
+@click.option("--source", help="routes: learnt from this peer or agent only.")
+@click.option("--protocol", help="routes: BGP, XMPP, …")
+@click.option("--json", "as_json", is_flag=True, help="JSON, as the daemon gives it.")
+def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **filters: Any) -> None:
+    """Show something of the running lab: neighbors, agents, instances, routes, …"""
+    view = VIEWS[what]
+    given = {key: str(value) for key, value in filters.items() if value}
+    if given and what != "routes":
+        raise click.UsageError(f"--{next(iter(given))} goes with: show routes")
+    lab = state.find(lab_name)
+    if node is not None:
+        daemons: Sequence[state.DaemonState] = [lab.find(view.kind, node)]
+    else:
+        daemons = [daemon for daemon in lab.daemons if daemon.kind == view.kind]
+    found = {daemon.name: fetch(daemon, view.page, given) for daemon in daemons}
+    if as_json:
+        json.dump(found if len(found) != 1 else next(iter(found.values())), sys.stdout, indent=1)
+        print()
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for name, rows in found.items():
+        if len(found) > 1:
+            console.print(Text(name, style="bold"))
+        console.print(_table(view, rows))
+
+
+@click.command()
+@click.argument("machine")
+@click.argument("address")
+@click.option("-c", "--count", type=click.IntRange(1, 1000), default=4, show_default=True)
+@click.option("--lab", "lab_name", help="The lab's name, when several run.")
+def ping(machine: str, address: str, count: int, lab_name: str | None) -> int:
+    """Have MACHINE of the running lab ping ADDRESS."""
+    try:
+        IPv4Address(address)
+    except ValueError as error:
+        raise click.UsageError(f"ADDRESS: {error}") from error
+    lab = state.find(lab_name)
+    arguments = {"machine": machine, "address": address, "count": str(count)}
+    answer = fetch(lab.find("lab"), "ping", arguments, timeout=TIMEOUT_SECONDS + count)
+    times = [f"{seconds * 1000:.2f}" for seconds in answer["times"]]
+    print(
+        f"{machine} pings {address}: {answer['received']} of {answer['sent']} answered"
+        + (f" in {', '.join(times)} ms" if times else "")
+    )
+    for drop in answer["drops"]:
+        print(f"  {drop}")
+    return 0 if answer["received"] == answer["sent"] else 1
+
+
+def fetch(daemon: state.DaemonState, page: str, arguments: Mapping[str, str], timeout: float = TIMEOUT_SECONDS) -> Any:
+    """A page of a daemon's introspect, as JSON.
+
+    Raises:
+        LabError: it can't be reached, or says no.
+    """
+    url = f"{daemon.introspect}/json/{page}"
+    if arguments:
+        url += "?" + urllib.parse.urlencode(arguments)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise LabError(f"{daemon.name}: {_reason(error)}") from error
+    except (OSError, ValueError) as error:
+        raise LabError(f"{daemon.name}: {url}: {error}") from error
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"answered {error.code} {error.reason}"
+
+
+def _table(view: View, rows: Any) -> Table:
+    if isinstance(rows, dict):
+        rows = [{"name": key, "value": value} for key, value in rows.items()]
+    columns = view.columns or tuple((field, field) for field in (rows[0] if rows else ()))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading, _ in columns:
+        table.add_column(heading, no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*(Text(_text(row.get(field))) for _, field in columns))
+    return table
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return " ".join(_text(item) for item in value)
+        case dict():
+            return " ".join(f"{key}={_text(item)}" for key, item in value.items())
+    return str(value)

@@ -1,0 +1,306 @@
+"""The control node: configuration, BGP, XMPP and routing, wired together. Wiring only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+from contrail_emulator.base.introspect import Introspect
+from contrail_emulator.base.metrics import Metrics
+from contrail_emulator.base.pcap import Capture
+from contrail_emulator.config.client import ConfigClient
+from contrail_emulator.config.schema import Schema
+from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
+from contrail_emulator.control.bgp.speaker import Speaker
+from contrail_emulator.control.routing import CoreSettings, InstanceSettings, RoutingCore
+from contrail_emulator.control.xmpp.server import ServerSettings, XmppServer
+from contrail_emulator.control.xmpp.session import Session
+from contrail_emulator.control.xmpp.stanza import Stanza
+
+from .agent_config import AgentConfig
+from .channels.agents import AgentChannels
+from .channels.bgp_encoder import BgpEncoder
+from .channels.bgp_peer import Local
+from .channels.bgp_peers import BgpPeers
+from .channels.xmpp_encoder import XmppEncoder
+from .flusher import Flusher
+from .introspect import pages
+from .provision import Identity, Provisioner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSettings:
+    """One control node. `name` is its host name and that of its bgp-router; ports of 0 take free ones."""
+
+    name: str
+    address: str = "127.0.0.1"
+    bgp_port: int = 179
+    xmpp_port: int = 5269
+    introspect_port: int | None = 8083
+    introspect_address: str = "127.0.0.1"
+
+
+class Plane:
+    """Everything that depends on who the control node is: routing core, BGP speaker and the channels.
+
+    A new identity means a new plane: a real control node clears all sessions then (reference/bgp.md 1.7, xmpp.md 1.7).
+    """
+
+    def __init__(self, node: ControlNode, identity: Identity) -> None:
+        reactor, behaviour = node.reactor, node.behaviour
+        self.identity = identity
+        router_id = int(IPv4Address(identity.router_id))
+        self.flusher = Flusher(reactor, self._pause, self._resume)
+        encoders = {"bgp": BgpEncoder(), "xmpp": XmppEncoder(identity.autonomous_system, self._network_name)}
+        self.core = RoutingCore(
+            CoreSettings(
+                autonomous_system=identity.autonomous_system,
+                local_autonomous_system=identity.local_as,
+                router_id=router_id,
+                cluster_id=identity.cluster_id,
+                always_compare_med=identity.always_compare_med,
+            ),
+            encoders,
+            behaviour,
+            self.flusher.wake,
+        )
+        self.flusher.drive(self.core)
+        local = Local(
+            autonomous_system=identity.local_as,
+            router_id=router_id,
+            cluster_id=identity.cluster_id,
+            started=node.started,
+            end_of_rib_timeout=identity.end_of_rib_timeout,
+            hold_back_end_of_rib=behaviour.hold_back_end_of_rib,
+            configured=lambda: node.client.synced,
+        )
+        self.peers = BgpPeers(reactor, self.core, local)
+        self.agents = AgentChannels(
+            reactor,
+            self.core,
+            node.agent_config,
+            lambda: identity.autonomous_system,
+            identity.end_of_rib_timeout,
+            node.started,
+        )
+        self.speaker = Speaker(
+            reactor,
+            SpeakerSettings(
+                autonomous_system=identity.local_as,
+                router_id=identity.router_id,
+                address=node.settings.address,
+                port=node.settings.bgp_port,
+                hold_time=identity.hold_time,
+                four_byte_as=identity.four_byte_as,
+                graceful_restart=identity.graceful_restart,
+                end_of_rib_timeout=identity.end_of_rib_timeout,
+                admin_down=identity.admin_down,
+            ),
+            self.peers,
+            behaviour=behaviour,
+            rng=node.rng,
+            capture=node.capture,
+        )
+        self._xmpp = node.xmpp
+
+    def stop(self) -> Deferred[None]:
+        """Closes every BGP session; fires when they are closed."""
+        self.agents.stop()
+        done = self.speaker.stop()
+        self.flusher.stop()
+        return done
+
+    def _network_name(self, autonomous_system: int, index: int) -> str:
+        return self.core.virtual_network_name(autonomous_system, index)
+
+    def _pause(self) -> None:
+        for peer in self.speaker.peers.values():
+            peer.pause_reading()
+        for session in self._xmpp.sessions.values():
+            session.pause_reading()
+
+    def _resume(self) -> None:
+        for peer in self.speaker.peers.values():
+            peer.resume_reading()
+        for session in self._xmpp.sessions.values():
+            session.resume_reading()
+
+
+class ControlNode:
+    """A control node. `client` feeds the graph it reads its configuration from."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: ControlSettings,
+        client: ConfigClient,
+        schema: Schema,
+        *,
+        rng: Random,
+        behaviour: Behaviour = CONTRAIL,
+        capture: Capture | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.settings = settings
+        self.client = client
+        self.behaviour = behaviour
+        self.rng = rng
+        self.capture = capture
+        self.started = reactor.seconds()
+        self.plane: Plane | None = None
+        self.agent_config = AgentConfig(client.graph, schema)
+        self.xmpp = XmppServer(
+            reactor,
+            ServerSettings(hostname=settings.name, address=settings.address, port=settings.xmpp_port),
+            self,
+            capture=capture,
+        )
+        self.metrics = Metrics()
+        self.introspect = Introspect(reactor, f"control node {settings.name}", pages(self), self.metrics)
+        self.provisioner: Provisioner | None = None
+        self.introspect_port: int | None = None
+        self._instances: dict[str, InstanceSettings] = {}
+        self._peers: dict[str, PeerSettings] = {}
+        self._identity: Identity | None = None
+        self._changing: Deferred[None] | None = None
+        self._failure: Failure | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Opens the ports, reads the configuration; returns at end of configuration.
+
+        Raises:
+            CannotListenError: a port is in use.
+        """
+        await self.xmpp.listen()
+        if self.settings.introspect_port is not None:
+            self.introspect_port = await self.introspect.listen(
+                self.settings.introspect_port, self.settings.introspect_address
+            )
+        self.provisioner = Provisioner(self.client.graph, self.settings.name, self)
+        await self.client.start()
+        await self._settled()
+        if self._failure is not None:
+            self._failure.raiseException()
+
+    async def stop(self) -> None:
+        """Closes every session and port."""
+        self._stopping = True
+        if self.provisioner is not None:
+            self.provisioner.stop()
+        self.client.stop()
+        await self._settled()
+        closing = [self.xmpp.stop(), self.introspect.stop()]
+        if self.plane is not None:
+            closing.append(self.plane.stop())
+            self.plane = None
+        await DeferredList(closing, consumeErrors=True)
+        self.agent_config.stop()
+
+    async def _settled(self) -> None:
+        """Returns when no change of identity is under way."""
+        while self._changing is not None:
+            await deferLater(self.reactor, 0, lambda: None)
+
+    # Told by the provisioner
+
+    def identity_changed(self, identity: Identity | None) -> None:
+        """Who we are is new: everything that depends on it is taken down and put up again."""
+        self._identity = identity
+        if self._changing is None:
+            self._changing = Deferred.fromCoroutine(self._change())
+            self._changing.addErrback(self._change_failed)
+
+    def peer_changed(self, settings: PeerSettings) -> None:
+        known = settings.name in self._peers
+        self._peers[settings.name] = settings
+        if self.plane is not None:
+            if known:
+                self.plane.speaker.update_peer(settings)
+            else:
+                self.plane.speaker.add_peer(settings)
+
+    def peer_removed(self, name: str) -> None:
+        del self._peers[name]
+        if self.plane is not None:
+            self.plane.speaker.remove_peer(name)
+            self.plane.peers.removed(name)
+
+    def instance_changed(self, settings: InstanceSettings) -> None:
+        known = settings.name in self._instances
+        self._instances[settings.name] = settings
+        if self.plane is not None:
+            if known:
+                self.plane.core.update_instance(settings)
+            else:
+                self._add_instance(self.plane, settings)
+
+    def instance_removed(self, name: str) -> None:
+        settings = self._instances.pop(name)
+        if self.plane is not None and not settings.is_master:
+            self.plane.agents.instance_removed(name)
+            self.plane.core.delete_instance(name)
+
+    def _add_instance(self, plane: Plane, settings: InstanceSettings) -> None:
+        plane.core.add_instance(settings)
+        plane.agents.instance_added(settings.name)
+
+    async def _change(self) -> None:
+        """Until the plane is that of the present identity: take down the old one, put up a new one."""
+        while not self._stopping and self._identity != (self.plane.identity if self.plane else None):
+            if self.plane is not None:
+                plane, self.plane = self.plane, None
+                self.xmpp.clear("the control node's identity changed")
+                await plane.stop()
+            elif self._identity is not None:
+                await self._put_up(self._identity)
+        self._changing = None
+
+    async def _put_up(self, identity: Identity) -> None:
+        plane = Plane(self, identity)
+        await plane.speaker.listen()
+        if self._stopping:
+            await plane.stop()
+            return
+        self.plane = plane
+        self.xmpp.set_hold_time(identity.xmpp_hold_time)
+        self.xmpp.graceful_restart_helper = identity.xmpp_helper
+        for instance in self._instances.values():
+            plane.core.add_instance(instance)
+        for peer in self._peers.values():
+            plane.speaker.add_peer(peer)
+
+    def _change_failed(self, failure: Failure) -> None:
+        self._changing = None
+        self._failure = failure
+        self.log.error("control node {name}: {error}", name=self.settings.name, error=failure.getErrorMessage())
+
+    # Told by the XMPP server: an agent gets in only while there is an identity and a complete configuration
+
+    def established(self, session: Session) -> None:
+        if self.plane is None or self.plane.identity.admin_down or not self.client.synced:
+            session.close("the control node has no complete configuration yet")
+            return
+        self.plane.agents.established(session)
+
+    def stanza(self, session: Session, stanza: Stanza) -> None:
+        if self.plane is not None:
+            self.plane.agents.stanza(session, stanza)
+
+    def closed(self, session: Session, reason: str) -> None:
+        if self.plane is not None:
+            self.plane.agents.closed(session, reason)
+
+    def unblocked(self, session: Session) -> None:
+        if self.plane is not None:
+            self.plane.agents.unblocked(session)

@@ -1,0 +1,169 @@
+"""One compute node of a lab: an agent, its data plane, its fabric port and the machines on it."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from random import Random
+from typing import Any
+
+from contrail_emulator.agent.agent import Agent
+from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
+from contrail_emulator.agent.port import Port
+from contrail_emulator.agent.settings import AgentSettings, DnsServerAddress
+from contrail_emulator.base.pcap import Capture
+from contrail_emulator.vrouter_model.drops import Drop
+from contrail_emulator.vrouter_model.ports.fabric_udp import FabricPort
+from contrail_emulator.vrouter_model.rows import InetRoute
+from contrail_emulator.vrouter_model.vrouter import VRouter
+
+from .machine import Identity, Machine
+from .model import Agent as AgentFile
+from .model import LabFile, Network
+from .objects import interface_mac, lab_uuid
+
+FABRIC_VIF = 0
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+RECENT_DROPS = 64
+
+
+class Compute:
+    """`control_nodes` are (address, port) pairs, `underlay` maps tunnel addresses to bound ones."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        lab: LabFile,
+        file: AgentFile,
+        control_nodes: tuple[tuple[str, int], ...],
+        underlay: Mapping[IPv4Address, IPv4Address],
+        *,
+        rng: Random,
+        capture: Capture | None,
+    ) -> None:
+        self.file = file
+        self.name = file.name
+        self.machines: dict[str, Machine] = {}
+        self.drops: Counter[str] = Counter()
+        self.recent_drops: list[tuple[float, str]] = []
+        self._reactor = reactor
+        self._lab = lab
+        self._interfaces: dict[str, str] = {}
+        self.vrouter: VRouter | None = None
+        self.fabric: FabricPort | None = None
+        data_plane: DataPlane = NoDataPlane()
+        if file.dataplane == "model":
+            self.vrouter = VRouter(reactor.seconds, rng)
+            self.vrouter.on_drop = self._dropped
+            data_plane = ModelDataPlane(self.vrouter)
+            self.fabric = FabricPort(reactor, str(file.bind), underlay, self.vrouter, FABRIC_VIF, capture)
+        dns = (DnsServerAddress(str(lab.dns.address), lab.dns.port, lab.dns.xmpp_port),) if lab.dns is not None else ()
+        self.agent = Agent(
+            reactor,
+            AgentSettings(
+                name=file.name,
+                tunnel_address=str(file.tunnel_address),
+                bind_address=str(file.bind),
+                control_nodes=control_nodes,
+                dns_servers=dns,
+                tunnel_type="MPLSoUDP",
+                introspect_port=file.introspect_port,
+                port_api_port=file.port_api_port or None,
+            ),
+            data_plane,
+            rng=rng,
+            uuid=lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
+            capture=capture,
+        )
+
+    async def start(self, addresses: Mapping[str, IPv4Address]) -> None:
+        """Opens the fabric port, brings the agent up and plugs its machines in. `addresses` by machine name.
+
+        Raises:
+            CannotListenError: a port is in use.
+        """
+        if self.fabric is not None:
+            await self.fabric.start()
+        await self.agent.start()
+        for machine in self.file.machines:
+            network = self._lab.network(machine.network)
+            self._plug(machine.name, machine.mac, network, addresses[machine.name])
+
+    def _plug(self, name: str, mac: str | None, network: Network, address: IPv4Address) -> None:
+        interface = lab_uuid(self._lab.name, "interface", name)
+        identity = Identity(
+            name=name,
+            mac=bytes.fromhex(mac.replace(":", "")) if mac else interface_mac(interface),
+            address=address,
+            subnet=network.subnet,
+            gateway=network.gateway,
+            dns_server=network.dns_server,
+        )
+        machine = Machine(identity, lambda frame: self._from_machine(interface, frame), self._reactor)
+        self.machines[name] = machine
+        self._interfaces[name] = interface
+        self.agent.add_port(
+            Port(
+                uuid=interface,
+                vm_uuid=lab_uuid(self._lab.name, "machine", name),
+                vn_uuid=lab_uuid(self._lab.name, "network", network.name),
+                name=f"tap-{name}"[:15],
+                mac=identity.mac.hex(":"),
+                address=str(address),
+                vm_name=name,
+            )
+        )
+
+    def active(self, machine: str) -> bool:
+        """Whether the machine's interface is up, with its vif in the data plane; connects it then."""
+        interface = self.agent.oper.interfaces.get(self._interfaces[machine])
+        if interface is None or not interface.active:
+            return False
+        if self.vrouter is not None:
+            vif = self.vrouter.interface(interface.index)
+            if vif is None:
+                return False
+            self.vrouter.connect(interface.index, self.machines[machine].receive)
+        return True
+
+    def why_inactive(self, machine: str) -> str:
+        """What the machine's interface still lacks."""
+        interface = self.agent.oper.interfaces.get(self._interfaces[machine])
+        return "not known to the agent" if interface is None else interface.why
+
+    def prefixes(self, instance: str) -> set[str]:
+        """The IPv4 routes of one routing instance that traffic would use: in the data plane, or without one, the agent's."""
+        vrf = self.agent.oper.vrfs.get(instance)
+        if vrf is None:
+            return set()
+        if self.vrouter is None:
+            return {
+                f"{IPv4Address(key.address)}/{key.length}"
+                for key, route in vrf.inet.items()
+                if route.active is not None
+            }
+        return {
+            f"{IPv4Address(route.prefix)}/{route.prefix_len}"
+            for route in self.vrouter.dump(InetRoute)
+            if route.vrf == vrf.index
+        }
+
+    async def stop(self) -> None:
+        for machine in self.machines.values():
+            machine.stop()
+        await self.agent.stop()
+        if self.fabric is not None:
+            await self.fabric.stop()
+
+    def _from_machine(self, interface: str, frame: bytes) -> None:
+        index = self.agent.vif_index(interface)
+        if self.vrouter is not None and index is not None:
+            self.vrouter.receive(index, frame)
+
+    def _dropped(self, reason: Drop, vif: int, frame: bytes, detail: str) -> None:
+        text = f"{reason.label} ({detail})" if detail else reason.label
+        self.drops[text] += 1
+        self.recent_drops.append((self._reactor.seconds(), text))
+        del self.recent_drops[:-RECENT_DROPS]

@@ -1,0 +1,141 @@
+"""When a lab has converged: every session up, every machine's interface active, every route where traffic needs it.
+
+Nothing here asks a daemon whether it believes to be done: what must be there follows from the lab file alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .model import GatewayRoute, LabFile, Network
+from .objects import instance_name
+from .status import Goal, LabStatus, SessionStatus
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+CONTROL_NODES_PER_AGENT = 2
+ESTABLISHED = "Established"
+
+
+def status_of(lab: Lab) -> LabStatus:
+    """The lab's sessions and goals at this moment."""
+    return LabStatus(lab.reactor.seconds() - lab.started, tuple(_sessions(lab)), tuple(_goals(lab)))
+
+
+def connected(network: Network, other: Network) -> bool:
+    """Whether routes of `other` reach `network`: they are the same, or share a route target."""
+    return network is other or bool(set(network.route_targets) & set(other.route_targets))
+
+
+def imported(network: Network, route: GatewayRoute) -> bool:
+    """Whether a router's VPN route reaches the network."""
+    return route.family == "inet-vpn" and bool(set(network.route_targets) & set(route.route_targets))
+
+
+def wanted_prefixes(lab: Lab, network: Network) -> set[str]:
+    """The prefixes that an agent with a machine in `network` must have in its routing instance."""
+    wanted = set()
+    for agent in lab.file.agents:
+        for machine in agent.machines:
+            if connected(network, lab.file.network(machine.network)):
+                wanted.add(f"{lab.addresses[machine.name]}/32")
+    for peer in lab.file.bgp_peers:
+        wanted.update(str(route.prefix) for route in peer.routes if imported(network, route))
+    return wanted
+
+
+def _sessions(lab: Lab) -> Iterator[SessionStatus]:
+    external = {peer.name for peer in lab.file.bgp_peers if peer.kind == "external"}
+    kinds = {peer.name: f"{peer.kind}, AS {peer.autonomous_system}" for peer in lab.file.bgp_peers}
+    seen: set[frozenset[str]] = set()
+    for name, control in lab.control.items():
+        peers = control.plane.speaker.peers if control.plane is not None else {}
+        for peer in peers.values():
+            pair = frozenset((name, peer.name))
+            if pair in seen:
+                continue
+            seen.add(pair)
+            row = control.plane.peers.row(peer.name) if control.plane is not None else {}
+            state = peer.state.value
+            up = state == ESTABLISHED or peer.name in external
+            yield SessionStatus(
+                "BGP", name, peer.name, state, up, row.get("routes_in"), row.get("routes_out"), kinds.get(peer.name, "")
+            )
+        for peer_name in kinds.keys() - {peer.name for peer in peers.values()}:
+            yield SessionStatus("BGP", name, peer_name, "not configured yet", peer_name in external)
+    for name, control in list(lab.control.items())[:CONTROL_NODES_PER_AGENT]:
+        rows = {row["peer"]: row for row in control.plane.agents.rows()} if control.plane is not None else {}
+        for agent in lab.file.agents:
+            row = rows.get(agent.name, {})
+            state = str(row.get("state", "not connected yet"))
+            yield SessionStatus(
+                "XMPP", name, agent.name, state, state == ESTABLISHED, row.get("routes_in"), row.get("routes_out")
+            )
+    if lab.dns is not None:
+        for agent in lab.file.agents:
+            up = lab.dns.knows_agent(agent.name)
+            yield SessionStatus("DNS", "dns", agent.name, ESTABLISHED if up else "not connected yet", up)
+
+
+def _goals(lab: Lab) -> Iterator[Goal]:
+    yield _machines(lab)
+    yield _agent_routes(lab)
+    for name, router in lab.routers.items():
+        learnt = router.learnt
+        if learnt is not None and any(peer.name == name and "inet-vpn" in peer.families for peer in lab.file.bgp_peers):
+            yield _router_routes(lab.file, name, learnt, lab)
+    if lab.dns is not None:
+        yield _names(lab)
+
+
+def _machines(lab: Lab) -> Goal:
+    wanted = reached = 0
+    missing = ""
+    for agent in lab.file.agents:
+        compute = lab.computes.get(agent.name)
+        for machine in agent.machines:
+            wanted += 1
+            if compute is not None and machine.name in compute.machines and compute.active(machine.name):
+                reached += 1
+            elif not missing:
+                why = compute.why_inactive(machine.name) if compute and machine.name in compute.machines else "no agent"
+                missing = f"{machine.name}: {why}"
+    return Goal("machines connected", reached, wanted, missing)
+
+
+def _agent_routes(lab: Lab) -> Goal:
+    wanted = reached = 0
+    missing = ""
+    for agent in lab.file.agents:
+        compute = lab.computes.get(agent.name)
+        for name in dict.fromkeys(machine.network for machine in agent.machines):
+            network = lab.file.network(name)
+            if network.forwarding_mode == "l2":
+                continue
+            needed = wanted_prefixes(lab, network)
+            have = compute.prefixes(instance_name(lab.file, network)) if compute is not None else set()
+            wanted += len(needed)
+            reached += len(needed & have)
+            if not missing and needed - have:
+                missing = f"{agent.name}: {name}: {', '.join(sorted(needed - have))}"
+    return Goal("routes at agents", reached, wanted, missing)
+
+
+def _router_routes(file: LabFile, name: str, learnt: set[str], lab: Lab) -> Goal:
+    wanted = {
+        f"{lab.addresses[machine.name]}/32"
+        for agent in file.agents
+        for machine in agent.machines
+        if file.network(machine.network).forwarding_mode != "l2"
+    }
+    missing = wanted - learnt
+    return Goal(f"routes at {name}", len(wanted) - len(missing), len(wanted), ", ".join(sorted(missing)))
+
+
+def _names(lab: Lab) -> Goal:
+    assert lab.dns is not None and lab.file.dns is not None
+    wanted = {f"{machine.name}.{lab.file.dns.domain}" for agent in lab.file.agents for machine in agent.machines}
+    known = {name for name in wanted if lab.dns.has_name(name)}
+    return Goal("names in DNS", len(known), len(wanted), ", ".join(sorted(wanted - known)))

@@ -1,0 +1,341 @@
+"""A lab at work: configuration, control nodes, real routers, agents and machines, started, watched and stopped together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from contrail_emulator.base import behaviour
+from contrail_emulator.base.introspect import Introspect
+from contrail_emulator.base.metrics import Metrics
+from contrail_emulator.base.pcap import Capture
+from contrail_emulator.config.graph import Graph
+from contrail_emulator.config.schema import load as load_schema
+from contrail_emulator.control.node import ControlNode, ControlSettings
+from contrail_emulator.dns.server import DnsServer, DnsSettings
+
+from . import state, wireshark
+from .compute import Compute
+from .config_node import ConfigNode
+from .convergence import status_of
+from .errors import LabError
+from .introspect import lab_pages
+from .machine import Machine
+from .model import BgpPeer, LabFile
+from .objects import lab_uuid
+from .ports import PortPicker
+from .routers import KINDS, Neighbour, Router
+from .routers.fabric import GatewayFabric
+from .status import LabStatus
+
+POLL_SECONDS = 0.05
+STOP_SECONDS = 10.0
+
+
+class Lab:
+    """Everything of one lab in this process (routers are child processes).
+
+    `start` brings it up, `converge` waits until it does what it should, `stop` takes all of it down again. `capture` is a
+    pcapng file that gets every byte; `directory` keeps the routers' files and is made (and removed) when not given.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        file: LabFile,
+        *,
+        capture: Path | None = None,
+        directory: Path | None = None,
+        rng: Random | None = None,
+        advertise: bool = True,
+    ) -> None:
+        self.reactor = reactor
+        self.rng = rng or Random()
+        self.file = _with_ports(file, PortPicker(self.rng))
+        self.directory = directory or Path(tempfile.mkdtemp(prefix=f"contrail-emulator-{file.name}-"))
+        self.capture_path = capture or file.capture
+        self.capture: Capture | None = None
+        self.config: ConfigNode | None = None
+        self.control: dict[str, ControlNode] = {}
+        self.routers: dict[str, Router] = {}
+        self.fabrics: dict[str, GatewayFabric] = {}
+        self.computes: dict[str, Compute] = {}
+        self.dns: DnsServer | None = None
+        self.addresses: dict[str, IPv4Address] = {}
+        self.started = reactor.seconds()
+        self._keep_directory = directory is not None
+        self._advertise = advertise
+        self._state_file: Path | None = None
+        self._introspect: Introspect | None = None
+        self._stopped: Deferred[None] | None = None
+
+    @property
+    def machines(self) -> dict[str, Machine]:
+        return {name: machine for compute in self.computes.values() for name, machine in compute.machines.items()}
+
+    def compute_of(self, machine: str) -> Compute:
+        """The compute node a machine runs on.
+
+        Raises:
+            LabError: there is no such machine.
+        """
+        for compute in self.computes.values():
+            if machine in compute.machines:
+                return compute
+        raise LabError(f"no machine is called {machine} (there is: {', '.join(self.machines) or 'none'})")
+
+    # Life
+
+    async def start(self) -> None:
+        """Starts everything; returns when all of it runs, converged or not.
+
+        Raises:
+            LabError: something is in the way; what was started is stopped again.
+        """
+        try:
+            await self._start()
+        except CannotListenError as error:
+            await self.stop()
+            raise LabError(f"cannot listen on {error.interface} port {error.port}: {error.socketError}") from error
+        except LabError:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self._make_routers()
+        if self.capture_path is not None:
+            self.capture = Capture(self.capture_path, time.time)
+            wireshark.write_profile(self.capture_path, self.file)
+        for router in self.routers.values():
+            await router.start()
+        schema = load_schema()
+        self.config = ConfigNode(self.reactor, self.file, schema, self.rng)
+        await self.config.start()
+        await self._start_control_nodes(self.config)
+        await self._start_dns(self.config)
+        await self._allocate(self.config)
+        await self._start_computes()
+        if self._advertise:
+            await self._announce()
+
+    def _make_routers(self) -> None:
+        neighbours = [
+            Neighbour(node.name, node.address, node.bgp_port, self.file.autonomous_system)
+            for node in self.file.control_nodes
+        ]
+        for peer in self.file.bgp_peers:
+            if peer.kind == "external":
+                continue
+            router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / peer.name)
+            router.find()
+            self.routers[peer.name] = router
+            fabric = GatewayFabric(self._bound(peer))
+            fabric.listen(self.reactor, None)
+            self.fabrics[peer.name] = fabric
+
+    def _bound(self, peer: BgpPeer) -> IPv4Address:
+        """Where the data side of a router listens: its tunnel address is its router id, bound to what the underlay says."""
+        assert peer.router_id is not None
+        return self.file.underlay.get(peer.router_id, peer.address)
+
+    async def _start_control_nodes(self, config: ConfigNode) -> None:
+        for node in self.file.control_nodes:
+            control = ControlNode(
+                self.reactor,
+                ControlSettings(
+                    name=node.name,
+                    address=str(node.address),
+                    bgp_port=node.bgp_port,
+                    xmpp_port=node.xmpp_port,
+                    introspect_port=node.introspect_port,
+                ),
+                config.client(self.reactor, Graph(), f"contrail-control.{node.name}"),
+                config.schema,
+                rng=self.rng,
+                behaviour=behaviour.profile(self.file.behaviour),
+                capture=self.capture,
+            )
+            self.control[node.name] = control
+            await control.start()
+
+    async def _start_dns(self, config: ConfigNode) -> None:
+        if self.file.dns is None:
+            return
+        dns = self.file.dns
+        graph = Graph()
+        self._dns_client = config.client(self.reactor, graph, "contrail-dns.lab")
+        self.dns = DnsServer(
+            self.reactor,
+            DnsSettings(
+                hostname="dns",
+                address=str(dns.address),
+                port=dns.port,
+                xmpp_port=dns.xmpp_port,
+                introspect_port=dns.introspect_port,
+            ),
+            graph,
+            capture=self.capture,
+        )
+        await self.dns.start()
+        await self._dns_client.start()
+
+    async def _allocate(self, config: ConfigNode) -> None:
+        for agent in self.file.agents:
+            for machine in agent.machines:
+                given = machine.address or await config.address_of(lab_uuid(self.file.name, "address", machine.name))
+                self.addresses[machine.name] = IPv4Address(given)
+
+    async def _start_computes(self) -> None:
+        underlay = dict(self.file.underlay)
+        for agent in self.file.agents:
+            assert agent.tunnel_address is not None and agent.bind is not None
+            underlay.setdefault(agent.tunnel_address, agent.bind)
+        nodes = tuple((str(node.address), node.xmpp_port) for node in self.file.control_nodes)
+        for agent in self.file.agents:
+            compute = Compute(self.reactor, self.file, agent, nodes, underlay, rng=self.rng, capture=self.capture)
+            self.computes[agent.name] = compute
+            await compute.start(self.addresses)
+
+    async def _announce(self) -> None:
+        """Opens the lab's own introspect and leaves the state file for `show` and `ping`."""
+        self._introspect = Introspect(self.reactor, f"lab {self.file.name}", lab_pages(self), Metrics())
+        port = await self._introspect.listen(0)
+        daemons = [state.DaemonState("lab", self.file.name, f"http://127.0.0.1:{port}")]
+        for name, control in self.control.items():
+            if control.introspect_port is not None:
+                daemons.append(state.DaemonState("control", name, f"http://127.0.0.1:{control.introspect_port}"))
+        for name, compute in self.computes.items():
+            if compute.agent.introspect_port is not None:
+                daemons.append(state.DaemonState("agent", name, f"http://127.0.0.1:{compute.agent.introspect_port}"))
+        if self.dns is not None and self.dns.introspect_port is not None:
+            daemons.append(state.DaemonState("dns", "dns", f"http://127.0.0.1:{self.dns.introspect_port}"))
+        self._state_file = state.write(state.LabState(self.file.name, os.getpid(), tuple(daemons)))
+
+    def stop(self) -> Deferred[None]:
+        """Closes every session cleanly, ends every router, removes what the lab left; safe at any time and more than once."""
+        if self._stopped is None:
+            self._stopped = Deferred.fromCoroutine(self._stop())
+        return self._stopped
+
+    async def _stop(self) -> None:
+        if self._state_file is not None:
+            self._state_file.unlink(missing_ok=True)
+        steps: list[Callable[[], Awaitable[Any]]] = []
+        steps += [compute.stop for compute in self.computes.values()]
+        if self.dns is not None:
+            self._dns_client.stop()
+            steps.append(self.dns.stop)
+        steps += [control.stop for control in self.control.values()]
+        if self.config is not None:
+            steps.append(self.config.stop)
+        if self._introspect is not None:
+            steps.append(self._introspect.stop)
+        steps += [fabric.stop for fabric in self.fabrics.values()]
+        for step in steps:
+            await self._bounded(step)
+        await gatherResults([router.stop() for router in self.routers.values()], consumeErrors=True)
+        if self.capture is not None:
+            self.capture.close()
+        if not self._keep_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def _bounded(self, step: Callable[[], Awaitable[Any]]) -> None:
+        """One step of stopping: neither its fault nor its slowness keeps the rest from being stopped."""
+
+        async def run() -> None:
+            await step()
+
+        done = Deferred.fromCoroutine(run())
+        done.addTimeout(STOP_SECONDS, self.reactor)
+        done.addErrback(lambda failure: self.log.failure("while the lab was stopped", failure=failure))
+        await done
+
+    # Watching
+
+    def status(self) -> LabStatus:
+        """Sessions and goals now."""
+        return status_of(self)
+
+    async def converge(self, timeout: float, watch: Callable[[LabStatus], None] = lambda status: None) -> LabStatus:
+        """Waits until every session is up and every route is where it should be; End-of-RIB timers are not waited for.
+
+        Raises:
+            LabError: not within `timeout` seconds; the text says what was awaited.
+        """
+        deadline = self.reactor.seconds() + timeout
+        while True:
+            status = self.status()
+            watch(status)
+            if status.converged:
+                return status
+            if self.reactor.seconds() >= deadline:
+                raise LabError(f"not converged after {timeout:g} s; still awaited: {status.awaited}")
+            await deferLater(self.reactor, POLL_SECONDS, lambda: None)
+
+    async def wait_for(self, what: str, condition: Callable[[], bool], timeout: float) -> None:
+        """Waits until `condition()` holds.
+
+        Raises:
+            LabError: not within `timeout` seconds.
+        """
+        deadline = self.reactor.seconds() + timeout
+        while not condition():
+            if self.reactor.seconds() >= deadline:
+                raise LabError(f"after {timeout:g} s still not so: {what}")
+            await deferLater(self.reactor, POLL_SECONDS / 5, lambda: None)
+
+
+def _router_class(peer: BgpPeer) -> type[Router]:
+    kind = KINDS.get(peer.kind)
+    if kind is None:
+        raise LabError(f"bgp_peers: {peer.name}: a lab cannot start {peer.kind} (it can: {', '.join(KINDS)})")
+    return kind
+
+
+def _with_ports(file: LabFile, picker: PortPicker) -> LabFile:
+    """The file with every port 0 replaced by a free one, and every other one known to be free."""
+
+    def port(address: IPv4Address | None, wanted: int, what: str, datagram: bool = False) -> int:
+        return picker.pick(str(address), wanted, datagram, what)
+
+    nodes = tuple(
+        node.model_copy(
+            update={
+                "bgp_port": port(node.address, node.bgp_port, f"control node {node.name}: bgp_port"),
+                "xmpp_port": port(node.address, node.xmpp_port, f"control node {node.name}: xmpp_port"),
+            }
+        )
+        for node in file.control_nodes
+    )
+    peers = tuple(
+        peer
+        if peer.kind == "external"
+        else peer.model_copy(update={"port": port(peer.address, peer.port, f"router {peer.name}: port")})
+        for peer in file.bgp_peers
+    )
+    dns = file.dns
+    if dns is not None:
+        dns = dns.model_copy(
+            update={
+                "port": port(dns.address, dns.port, "dns: port", datagram=True),
+                "xmpp_port": port(dns.address, dns.xmpp_port, "dns: xmpp_port"),
+            }
+        )
+    return file.model_copy(update={"control_nodes": nodes, "bgp_peers": peers, "dns": dns})
+
+
+__all__ = ["Lab"]

@@ -1,0 +1,93 @@
+"""The fixture `lab`: `@pytest.mark.lab("two.yaml")` names the lab file, beside the test or anywhere up to the root.
+
+Ports are drawn free for every test. When a test fails, the capture's path and the last session events are in its report.
+Nothing of the package is imported before a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from contrail_emulator.lab.sync import Lab
+
+EVENTS = 40
+_CAPTURE = pytest.StashKey[Path]()
+_EVENTS = pytest.StashKey[Any]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "lab(file): the lab file that the fixture `lab` runs")
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+    """A running lab, stopped after the test."""
+    from twisted.logger import LogEvent, globalLogPublisher
+
+    from contrail_emulator.base.log import text_line
+    from contrail_emulator.lab.model import LabFile
+    from contrail_emulator.lab.sync import Lab
+
+    marker = request.node.get_closest_marker("lab")
+    if marker is None or not marker.args:
+        raise pytest.UsageError(f'{request.node.nodeid}: expected @pytest.mark.lab("FILE.yaml")')
+    capture = tmp_path / "lab.pcapng"
+    request.node.stash[_CAPTURE] = capture
+    events: list[str] = []
+    request.node.stash[_EVENTS] = events
+
+    def remember(event: LogEvent) -> None:
+        events.append(text_line(event))
+        del events[:-EVENTS]
+
+    globalLogPublisher.addObserver(remember)
+    try:
+        file = LabFile.load(_find(request.path.parent, request.config.rootpath, marker.args[0]))
+        with Lab(_any_ports(file), capture=capture) as running:
+            yield running
+    finally:
+        globalLogPublisher.removeObserver(remember)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed and _CAPTURE in item.stash:
+        report.sections.append(("lab capture", str(item.stash[_CAPTURE])))
+        report.sections.append(("lab events", "\n".join(item.stash[_EVENTS])))
+    return report
+
+
+def _find(folder: Path, root: Path, name: str) -> Path:
+    for candidate in (folder, *folder.parents):
+        if (candidate / name).is_file():
+            return candidate / name
+        if candidate == root:
+            break
+    return folder / name
+
+
+def _any_ports(file: Any) -> Any:
+    """The lab with every port free to choose, so that tests never collide."""
+    return file.model_copy(
+        update={
+            "control_nodes": tuple(
+                node.model_copy(update={"bgp_port": 0, "xmpp_port": 0, "introspect_port": 0})
+                for node in file.control_nodes
+            ),
+            "bgp_peers": tuple(
+                peer if peer.kind == "external" else peer.model_copy(update={"port": 0}) for peer in file.bgp_peers
+            ),
+            "agents": tuple(agent.model_copy(update={"introspect_port": 0}) for agent in file.agents),
+            "dns": None
+            if file.dns is None
+            else file.dns.model_copy(update={"port": 0, "xmpp_port": 0, "introspect_port": 0}),
+        }
+    )
