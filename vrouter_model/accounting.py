@@ -10,8 +10,11 @@ from .drops import Drop
 
 @dataclass(slots=True)
 class Totals:
-    """Each packet that enters (`received`, `injected` by the agent, or `cloned` inside) ends exactly once: `sent` out of a
-    vif, `trapped` to the agent, `dropped`, or is still `held` by a flow that waits for the agent."""
+    """Where packets came from and where they went.
+
+    Each packet that enters (`received`, `injected` by the agent, or `cloned` inside) ends exactly once: `sent` out of a
+    vif, `trapped` to the agent, `dropped`, or is still `held` by a flow that waits for the agent or as a fragment.
+    """
 
     received: int = 0
     injected: int = 0

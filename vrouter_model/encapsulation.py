@@ -45,12 +45,12 @@ def flow_source_port(entry: FlowEntry, seed: int) -> int:
     return entropy_port(entry.vrf.to_bytes(2, "big") + entry.key.pack(), seed)
 
 
-def ip_header(source: int, destination: int, protocol: int, payload_length: int, identification: int, dscp: int) -> bytes:
-    """An outer IPv4 header without options: TTL 64, no fragmentation bits, checksum filled in."""
+def ip_header(source: int, destination: int, protocol: int, payload: int, identification: int, dscp: int) -> bytes:
+    """An outer IPv4 header without options for `payload` bytes: TTL 64, no fragment bits, checksum filled in."""
     header = _IP.pack(
         0x45,
         (dscp & 0x3F) << 2,
-        20 + payload_length,
+        20 + payload,
         identification & 0xFFFF,
         0,
         OUTER_TTL,

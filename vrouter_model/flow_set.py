@@ -52,6 +52,7 @@ def flow_set(vr: VRouter, row: Flow) -> FlowResponse:
     entry.take(row)
     _set_mirrors(vr, row, entry)
     entry.rindex = reverse_index
+    vr.flows.bind_port(entry)
     if added and entry.rindex >= 0:
         _inherit_tcp_state(entry, vr.flows.get(entry.rindex))
     if not entry.udp_src_port:

@@ -17,6 +17,8 @@ UNKNOWN: Final = 8
 
 INITIAL_TTL: Final = 64
 LOCAL_TTL: Final = 4
+MAX_HOPS: Final = 24
+TREE_HEADER: Final = 36
 
 TOR_SOURCE: Final = 1
 TOR_EVPN_SOURCE: Final = 2
@@ -26,8 +28,6 @@ ETHERTYPE_ARP: Final = 0x0806
 ETHERTYPE_VLAN: Final = 0x8100
 ETHERTYPE_IP6: Final = 0x86DD
 ETHERTYPE_PBB: Final = 0x88E7
-
-_TYPES = {ETHERTYPE_IP: IP, ETHERTYPE_ARP: ARP, ETHERTYPE_IP6: IP6}
 
 
 class Packet:
@@ -51,6 +51,7 @@ class Packet:
         "flow_index",
         "flow_set",
         "frame",
+        "hops",
         "l2_control_data",
         "label",
         "label_is_vni",
@@ -66,6 +67,7 @@ class Packet:
         "src",
         "to_me",
         "to_me_interface",
+        "tree_header",
         "ttl",
         "type",
         "udp_source_port",
@@ -111,6 +113,10 @@ class Packet:
         self.dscp = -1
         self.dotonep = -1
         self.local_ttl = LOCAL_TTL
+        self.hops = 0
+        """Next hops passed; more than `MAX_HOPS` means that tables send the packet in circles."""
+        self.tree_header = False
+        """The IP, UDP and VXLAN headers of the multicast tree stand in front of the inner Ethernet header."""
 
     def copy(self) -> Packet:
         """An independent packet with the same bytes and metadata."""
@@ -119,15 +125,19 @@ class Packet:
             setattr(other, name, getattr(self, name))
         return other
 
-    def classify(self) -> bool:
-        """Read the Ethernet header at the head: type, network offset, VLAN, multicast. False when it is too short."""
+    def classify(self, start: int = 0) -> bool:
+        """Read the Ethernet header at `data[start:]`: type, network offset, VLAN, multicast.
+
+        False when a header is cut short; the stages behind may then rely on 20 bytes of IPv4 or 40 of IPv6, and on the
+        options an IPv4 header announces.
+        """
         data = self.data
         length = len(data)
-        if length < 14:
+        if length < start + 14:
             return False
-        self.multicast = bool(data[0] & 1)
-        ethertype = data[12] << 8 | data[13]
-        offset = 14
+        self.multicast = bool(data[start] & 1)
+        ethertype = data[start + 12] << 8 | data[start + 13]
+        offset = start + 14
         while ethertype == ETHERTYPE_VLAN:
             if length < offset + 4:
                 return False
@@ -135,15 +145,32 @@ class Packet:
                 self.vlan = (data[offset] << 8 | data[offset + 1]) & 0xFFF
             ethertype = data[offset + 2] << 8 | data[offset + 3]
             offset += 4
-        if ethertype == ETHERTYPE_PBB:
-            if length < offset + 4 + 14:
-                return False
-            self.type = PBB
-        else:
-            self.type = _TYPES.get(ethertype, UNKNOWN)
         self.network = offset
         self.link = b""
+        if ethertype == ETHERTYPE_IP:
+            self.type = IP
+            return length >= offset + 20 and (data[offset] >> 4 != 4 or length >= offset + (data[offset] & 0xF) * 4)
+        if ethertype == ETHERTYPE_IP6:
+            self.type = IP6
+            return length >= offset + 40
+        if ethertype == ETHERTYPE_PBB:
+            self.type = PBB
+            return length >= offset + 4 + 14
+        self.type = ARP if ethertype == ETHERTYPE_ARP else UNKNOWN
         return True
+
+    def classify_network(self) -> bool:
+        """The head is a network header: tell its version. False when it is neither IPv4 nor IPv6 or is cut short."""
+        data = self.data
+        self.network = 0
+        self.link = b""
+        self.multicast = False
+        version = data[0] >> 4 if data else 0
+        if version == 4:
+            self.type = IP
+            return len(data) >= 20 and len(data) >= (data[0] & 0xF) * 4
+        self.type = IP6
+        return version == 6 and len(data) >= 40
 
     def strip_link(self) -> None:
         if self.network:

@@ -15,8 +15,9 @@ from .accounting import Totals, VrfStats
 from .drops import Drop
 from .flags import FLOW_ENTRIES, FLOW_OVERFLOW_ENTRIES, AgentCommand
 from .flow_set import flow_set
+from .fragments import Fragments
 from .packet import Packet
-from .pipeline import agent, flow_action, interface_input
+from .pipeline import agent, flow_action, interface_input, reinject
 from .rows import Flow, FlowKey, FlowResponse, Row, Vif
 from .store import ObjectStore
 from .tables.flows import FlowEntry, FlowTable, lookup_key
@@ -56,6 +57,8 @@ class VRouter:
         self.vrf_stats: defaultdict[int, VrfStats] = defaultdict(VrfStats)
         self.traps: Counter[AgentCommand] = Counter()
         self.unconditional_close_on_rst = False
+        self.ip6_underlay = False
+        self.fragments = Fragments(clock, self._count_held, self._release_fragment, self._expire_fragment)
         self._trap: Callable[[bytes], None] | None = None
         self._transmit: dict[int, Callable[[bytes], None]] = {}
         self._ip_id = 0
@@ -71,6 +74,7 @@ class VRouter:
         code = self.store.add(row)
         if isinstance(row, Vif) and code == 0:
             self.store.vifs[row.idx].transmit = self._transmit.get(row.idx)
+            self.ip6_underlay = self.store.vhost is not None and any(self.store.vhost.row.ip6)
         return code
 
     change = add
@@ -108,6 +112,7 @@ class VRouter:
         """RESET: empty every table and release what was held. Counters and connections stay."""
         for entry in self.flows.clear():
             self.release_held(entry)
+        self.fragments.clear()
         self.store.reset()
 
     def interface(self, vif_index: int) -> Interface | None:
@@ -157,6 +162,9 @@ class VRouter:
     def drop(self, packet: Packet, reason: Drop, detail: str = "") -> None:
         self._count_drop(packet.vif, reason, packet.frame, detail)
 
+    def drop_without_interface(self, reason: Drop, frame: bytes) -> None:
+        self._count_drop(None, reason, frame, "")
+
     def clone(self, packet: Packet) -> Packet:
         self.totals.cloned += 1
         return packet.copy()
@@ -184,25 +192,45 @@ class VRouter:
         self._depth += 1
         self.totals.held -= len(packets)
         for packet in packets:
-            flow_action.resume(self, entry, packet)
+            reinject.resume(self, packet, entry)
         self._leave()
+
+    def uplink_mtu(self) -> int | None:
+        """The smallest MTU of the physical interfaces, None without one."""
+        return min((vif.mtu for vif in self.store.vifs.values() if vif.fabric), default=None)
 
     def schedule_eviction(self, entry: FlowEntry) -> None:
         """Evict a dead flow once the packet in hand has been dealt with."""
         self._evictions.append(entry)
 
     def _leave(self) -> None:
+        """The outermost call ends: what had to wait for the packet in hand is done now."""
         self._depth -= 1
-        if self._depth or not self._evictions:
+        if self._depth:
             return
-        evictions, self._evictions = self._evictions, []
-        for entry in evictions:
-            flow_action.evict(self, entry)
+        if self._evictions:
+            evictions, self._evictions = self._evictions, []
+            for entry in evictions:
+                flow_action.evict(self, entry)
+        if self.fragments.pending:
+            self.fragments.release_ready()
+            self.fragments.sweep()
+
+    def _count_held(self, packet: Packet) -> None:
+        self.totals.held += 1
+
+    def _release_fragment(self, packet: Packet) -> None:
+        self.totals.held -= 1
+        reinject.resume(self, packet, None)
+
+    def _expire_fragment(self, packet: Packet) -> None:
+        self.totals.held -= 1
+        self.drop(packet, Drop.FRAGMENTS)
 
     def _count_drop(self, vif: Interface | None, reason: Drop, frame: bytes, detail: str) -> None:
         self.totals.dropped += 1
         self.drops[reason] += 1
         if vif is not None:
             vif.drops[reason] += 1
-        if self.on_drop is not None:
+        if self.on_drop is not None and reason is not Drop.CLONED_ORIGINAL:
             self.on_drop(reason, -1 if vif is None else vif.idx, frame, detail)

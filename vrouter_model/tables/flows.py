@@ -26,6 +26,9 @@ LookupKey = tuple[int, int | bytes, int | bytes, int, int, int]
 """(key next hop, source, destination, protocol, source port, destination port): computed for every packet."""
 
 
+_BINDS_PORT = int(FlowFlag.LINK_LOCAL | FlowFlag.BGP_SERVICE)
+
+
 def lookup_key(key: FlowKey) -> LookupKey:
     return (key.nh_id, key.sip, key.dip, key.proto, key.sport, key.dport)
 
@@ -146,6 +149,10 @@ class FlowEntry:
         self.new_flow = False
 
 
+def _bound_port(entry: FlowEntry) -> tuple[int, int]:
+    return entry.key.proto, entry.key.sport if entry.key.proto == 1 else entry.key.dport
+
+
 class FlowTable:
     """A hash of four-entry buckets with an overflow area behind it; only used slots take memory."""
 
@@ -158,6 +165,7 @@ class FlowTable:
         self._by_key: dict[LookupKey, FlowEntry] = {}
         self._by_index: dict[int, FlowEntry] = {}
         self._generations: dict[int, int] = {}
+        self._bound_ports: dict[tuple[int, int], int] = {}
         self._free_overflow: list[int] = []
         self._next_overflow = entries
 
@@ -197,8 +205,23 @@ class FlowTable:
         entry.evicted = True
 
     def _forget_key(self, entry: FlowEntry) -> None:
+        self._unbind_port(entry)
         if self._by_key.get(entry.lookup_key) is entry:
             del self._by_key[entry.lookup_key]
+
+    def port_is_bound(self, protocol: int, port: int) -> bool:
+        """Whether a link-local or BGP-as-a-service flow is bound to a local port (for ICMP: an identifier)."""
+        return (protocol, port) in self._bound_ports
+
+    def bind_port(self, entry: FlowEntry) -> None:
+        """Keep the bound ports in step with the flags of `entry`."""
+        self._unbind_port(entry)
+        if entry.flags & _BINDS_PORT and isinstance(entry.key.sip, int):
+            self._bound_ports[_bound_port(entry)] = entry.index
+
+    def _unbind_port(self, entry: FlowEntry) -> None:
+        if self._bound_ports.get(_bound_port(entry)) == entry.index:
+            del self._bound_ports[_bound_port(entry)]
 
     def values(self) -> Iterator[FlowEntry]:
         for index in sorted(self._by_index):
