@@ -135,7 +135,7 @@ class Compute:
 
     def prefixes(self, instance: str) -> set[str]:
         """The IPv4 routes of one routing instance that traffic would use: in the data plane, or without one, the agent's."""
-        vrf = self.agent.oper.vrfs.get(instance)
+        vrf = self.agent.oper.rib.vrfs.get(instance)
         if vrf is None:
             return set()
         if self.vrouter is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from random import Random
 from typing import Any
@@ -27,16 +28,16 @@ class ConfigNode:
         self.schema = schema
         self.store = SqliteStore(str(file.config.path) if file.config.path is not None else ":memory:")
         self.bus = LocalBus(reactor)
-        self.ids = LocalIds(reactor.seconds)
+        self.ids = LocalIds(reactor)
         self.writer = Writer(
             self.store,
             self.bus,
             self.ids,
             schema,
             uuid=lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
-            clock=reactor.seconds,
+            clock=time.time,
         )
-        self.transformer = Transformer(reactor, self.writer, self.client(reactor, Graph(), "schema_transformer"))
+        self.transformer = Transformer(reactor, self.store, self.bus, self.ids, schema, self.writer)
         self._reactor = reactor
         self._file = file
 

@@ -31,35 +31,33 @@ def load(path: Path) -> tuple[Any, Mapping[Location, int]]:
         raise LabError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise LabError(f"{path}: expected UTF-8 text, found another encoding at byte {error.start}") from error
-    loader = yaml.SafeLoader(text)
     try:
-        root = _compose(path, loader)
-    finally:
-        loader.dispose()
+        _check_events(path, text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise LabError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise LabError(f"{path}:1: not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise LabError(f"{path}:1: nested too deeply for a lab file") from error
     if root is None:
         raise LabError(f"{path}:1: expected a lab, found an empty file")
     lines: dict[Location, int] = {}
     return _construct(path, loader, root, (), lines), lines
 
 
-def _compose(path: Path, loader: yaml.SafeLoader) -> yaml.Node | None:
-    try:
-        for count, event in enumerate(yaml.parse(loader.buffer.rstrip("\0"), Loader=yaml.SafeLoader)):
-            if isinstance(event, yaml.AliasEvent):
-                raise LabError(
-                    f"{path}:{event.start_mark.line + 1}: aliases (*{event.anchor}) are not accepted in a lab file"
-                )
-            if count > MAX_NODES:
-                raise LabError(f"{path}: expected at most {MAX_NODES} values")
-        return loader.get_single_node()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise LabError(f"{path}:{line}: not YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise LabError(f"{path}:1: not YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise LabError(f"{path}:1: nested too deeply for a lab file") from error
+def _check_events(path: Path, text: str) -> None:
+    for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise LabError(f"{path}:{_line(event)}: aliases (*{event.anchor}) are not accepted in a lab file")
+        if count > MAX_NODES:
+            raise LabError(f"{path}: expected at most {MAX_NODES} values")
+
+
+def _line(event: yaml.AliasEvent) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
 def _construct(
@@ -78,6 +76,6 @@ def _construct(
     if isinstance(node, yaml.SequenceNode):
         return [_construct(path, loader, item, (*location, index), lines) for index, item in enumerate(node.value)]
     try:
-        return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it out
+        return loader.construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError) as error:
         raise LabError(f"{path}:{node.start_mark.line + 1}: not a value: {' '.join(str(error).split())}") from error

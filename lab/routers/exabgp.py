@@ -39,14 +39,28 @@ class _Relay(LineReceiver):
     def __init__(self, router: ExaBgp) -> None:
         self.router = router
 
-    def connectionMade(self) -> None:
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         self.router.connected(self)
 
-    def lineReceived(self, line: bytes) -> None:
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
         self.router.event(line)
 
-    def connectionLost(self, reason: Any = None) -> None:
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 - Twisted's name
         self.router.disconnected(self)
+
+    def send(self, command: str) -> None:
+        assert self.transport is not None
+        self.transport.write(command.encode() + self.delimiter)
+
+
+class _RelayFactory(Factory):
+    noisy = False
+
+    def __init__(self, router: ExaBgp) -> None:
+        self.router = router
+
+    def buildProtocol(self, addr: Any) -> _Relay:  # noqa: N802 - Twisted's name
+        return _Relay(self.router)
 
 
 class ExaBgp(Router):
@@ -70,8 +84,7 @@ class ExaBgp(Router):
             raise LabError(f"bgp_peers: {self.name}: ExaBGP does not speak {', '.join(unknown)}")
         socket = self.directory / "api.sock"
         socket.unlink(missing_ok=True)
-        factory = Factory.forProtocol(lambda: _Relay(self))
-        factory.noisy = False
+        factory = _RelayFactory(self)
         self._listener = IReactorUNIX(self.reactor).listenUNIX(str(socket), factory, mode=0o600)
         configuration = self.directory / "exabgp.conf"
         configuration.write_text(self._configuration(socket), encoding="utf-8")
@@ -134,7 +147,7 @@ class ExaBgp(Router):
         self._relay = relay
         self._learnt.clear()
         for route in self._announced:
-            relay.sendLine(f"announce route {self._text(route)}".encode())
+            relay.send(f"announce route {self._text(route)}")
         waiting, self._waiting_for_relay = self._waiting_for_relay, []
         for done in waiting:
             done.callback(None)
@@ -173,7 +186,7 @@ class ExaBgp(Router):
             self._waiting_for_relay.append(connected)
             await connected
         assert self._relay is not None
-        self._relay.sendLine(command.encode())
+        self._relay.send(command)
 
     def _text(self, route: GatewayRoute) -> str:
         text = f"{route.prefix} next-hop {route.next_hop or self.peer.router_id}"

@@ -35,6 +35,8 @@ class Tunnelled:
 class GatewayFabric(DatagramProtocol):
     """Listens for MPLS over UDP (RFC 7510) at a router's address."""
 
+    noisy = False
+
     def __init__(self, address: IPv4Address) -> None:
         self.received: deque[Tunnelled] = deque(maxlen=REMEMBERED)
         self.unreadable = 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessTerminated
 from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -66,16 +66,16 @@ class LeashedProcess(ProcessProtocol):
 
     # ProcessProtocol
 
-    def outReceived(self, data: bytes) -> None:
+    def outReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         self._log_file.write(data)
 
-    def errReceived(self, data: bytes) -> None:
+    def errReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         self._log_file.write(data)
 
-    def processEnded(self, reason: Failure) -> None:
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
         self.running = False
         self._log_file.close()
-        status = 0 if reason.check(ProcessDone) else reason.value.exitCode
+        status = reason.value.exitCode if isinstance(reason.value, ProcessTerminated) else 0
         self.ended.callback(-1 if status is None else status)
         waiting, self._waiting = self._waiting, []
         for done in waiting:

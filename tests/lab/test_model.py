@@ -1,0 +1,105 @@
+"""Lab files: what is filled in, and the one line a user gets for each mistake."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contrail_emulator.lab.errors import LabError
+from contrail_emulator.lab.model import LabFile
+
+DEMO = Path(__file__).parents[2] / "lab" / "data" / "demo.yaml"
+MINIMAL = {"name": "small", "autonomous_system": 64512}
+
+
+def test_demo_lab_is_valid() -> None:
+    lab = LabFile.load(DEMO)
+    assert [agent.name for agent in lab.agents] == ["compute-1", "compute-2"]
+    assert str(lab.network("blue").gateway) == "10.1.0.254"
+    assert str(lab.network("blue").dns_server) == "10.1.0.253"
+
+
+def test_only_name_and_as_are_needed() -> None:
+    lab = LabFile.parse(MINIMAL)
+    assert [(node.name, str(node.router_id), node.bgp_port) for node in lab.control_nodes] == [
+        ("control-1", "10.255.0.1", 179)
+    ]
+
+
+def test_names_and_addresses_left_out_are_counted() -> None:
+    lab = LabFile.parse({**MINIMAL, "agents": [{}, {"bind": "127.0.2.2"}]})
+    assert [(agent.name, str(agent.tunnel_address), str(agent.bind)) for agent in lab.agents] == [
+        ("compute-1", "10.255.2.1", "10.255.2.1"),
+        ("compute-2", "10.255.2.2", "127.0.2.2"),
+    ]
+
+
+MISTAKES = {
+    "unknown key": ("name: demo", "name: demo\nfoo: 1", "3: foo: unknown key"),
+    "bad address": ("10.255.2.2", "10.255.2", "agents[1].tunnel_address: expected a valid IPv4 address, got '10.255.2'"),
+    "one address twice": ("10.1.0.4", "10.1.0.3", "machines[0].address: 10.1.0.3 already is the address of vm1"),
+    "no such network": ("network: red", "network: green", "no network is called green (there is: blue, red)"),
+    "name twice": ("name: vm2", "name: vm1", "vm1 already is a machine of compute-1"),
+    "gateway's address": ("10.1.0.4", "10.1.0.254", "10.1.0.254 is the gateway of blue"),
+    "outside the subnet": ("10.1.0.4", "10.9.0.4", "expected an address of blue's subnet 10.1.0.0/24, got 10.9.0.4"),
+    "unknown router": ("kind: exabgp", "kind: cisco", "bgp_peers[0].kind: expected 'external', 'exabgp'"),
+    "key twice": ("name: demo", "name: demo\nname: again", "3: name stands here twice"),
+    "not YAML": ("dns: {", "dns: [", "not YAML"),
+    "missing": ("autonomous_system: 64512\n", "", "autonomous_system: expected, but it is not there"),
+    "AS 0": ("autonomous_system: 64512", "autonomous_system: 0", "autonomous_system: expected greater than or equal to 1, got 0"),
+    "tunnel address twice": ("10.255.2.2", "10.255.2.1", "10.255.2.1 is already that of agents[0]"),
+    "peer named as a node": ("name: gateway", "name: control-1", "control-1 is a control node"),
+    "alias": ("name: demo", "name: &a demo\ncapture: *a", "aliases (*a) are not accepted"),
+    "VPN route without label": (", label: 1000", "", "needs route_distinguisher, route_targets and label"),
+    "bad port": ("bgp_port: 0", "bgp_port: 70000", "control_nodes[0].bgp_port: expected less than or equal to 65535"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(MISTAKES))
+def test_mistake_gives_one_line_with_file_and_line(name: str, tmp_path: Path) -> None:
+    old, new, expected = MISTAKES[name]
+    text = DEMO.read_text()
+    assert old in text
+    path = tmp_path / "bad.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(LabError) as caught:
+        LabFile.load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:") and message.removeprefix(f"{path}:").split(":")[0].isdigit()
+    assert expected in message
+    assert "\n" not in message
+
+
+def test_error_names_the_line_of_the_fault(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\nautonomous_system: 64512\nnetworks:\n  - name: a\n    subnet: 10.0.0.0/24\n    color: blue\n")
+    with pytest.raises(LabError, match=r"bad\.yaml:6: networks\[0\]\.color: unknown key"):
+        LabFile.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "just text", "\x00", "a: [" * 50, "{" * 2000])
+def test_what_is_no_lab_at_all(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(LabError):
+        LabFile.load(path)
+
+
+def test_file_that_is_not_there_and_bytes_that_are_no_text(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="No such file"):
+        LabFile.load(tmp_path / "absent.yaml")
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xfe\xfd")
+    with pytest.raises(LabError, match="expected UTF-8"):
+        LabFile.load(tmp_path / "bad.yaml")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "autonomous_system", "agents", "networks", "machines", "address", "dns", "bgp_peers", "x"]), inner, max_size=4), max_leaves=12))  # fmt: skip
+def test_any_data_is_a_lab_or_a_lab_error(data: object) -> None:
+    if isinstance(data, dict):
+        try:
+            LabFile.parse(data)
+        except LabError as error:
+            assert "\n" not in str(error)
+    assert yaml.safe_dump(data) is not None
