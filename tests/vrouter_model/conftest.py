@@ -59,15 +59,14 @@ class Trap:
     def __init__(self, data: bytes) -> None:
         values = HEADER.unpack_from(data, 14)
         self.ethernet = data[:14]
-        self.ifindex, self.vrf, command, self.param, self.param_1, self.param_2, self.param_3, self.param_4, self.gen = (
-            values
-        )
+        self.ifindex, self.vrf, command, self.param, self.param_1 = values[:5]
+        self.gen = values[8]
         self.reason = AgentCommand(command)
         self.frame = data[44:]
 
 
 class Host:
-    """A VRouter with vif 0 physical, 1 vhost0, 2 pkt0; what leaves is kept in `sent[vif]`, what is trapped in `traps`."""
+    """A VRouter with vif 0 physical, 1 vhost0, 2 pkt0; what leaves is in `sent[vif]`, what is trapped in `traps`."""
 
     def __init__(self, address: str = "8.0.0.2", **options: Any) -> None:
         self.now = 0.0
@@ -230,29 +229,31 @@ class Host:
         return 0 if vif is None else vif.nh_id
 
 
+def join(*hosts: Host) -> None:
+    """An underlay: a frame that leaves vif 0 of one host arrives at the host that owns its outer destination."""
+    by_address = {host.address: host for host in hosts}
+
+    def underlay(sender: Host) -> Callable[[bytes], None]:
+        def transmit(frame: bytes) -> None:
+            sender.sent[0].append(frame)
+            receiver = by_address.get(int.from_bytes(frame[30:34], "big"))
+            if receiver is not None:
+                receiver.receive(0, frame)
+
+        return transmit
+
+    for host in hosts:
+        host.vr.connect(0, underlay(host))
+
+
 class Lab:
     """What a test gets: constructors and the address helpers."""
 
-    Host = Host
+    Host = staticmethod(Host)
     ip = staticmethod(ip)
     ip6 = staticmethod(ip6)
     mac = staticmethod(mac)
-
-    def join(self, *hosts: Host) -> None:
-        """An underlay: a frame that leaves vif 0 of one host arrives at the host that owns its outer destination."""
-        by_address = {host.address: host for host in hosts}
-
-        def underlay(sender: Host) -> Callable[[bytes], None]:
-            def transmit(frame: bytes) -> None:
-                sender.sent[0].append(frame)
-                receiver = by_address.get(int.from_bytes(frame[30:34], "big"))
-                if receiver is not None:
-                    receiver.receive(0, frame)
-
-            return transmit
-
-        for host in hosts:
-            host.vr.connect(0, underlay(host))
+    join = staticmethod(join)
 
 
 @pytest.fixture

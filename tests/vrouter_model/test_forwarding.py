@@ -236,7 +236,8 @@ def test_ttl_that_ends_here_is_the_agents(lab: Lab) -> None:
 
 def test_unknown_label_and_label_out_of_ttl_are_counted(lab: Lab) -> None:
     _, right = two_hosts(lab)
-    for label, ttl, reason in ((77, 64, Drop.INVALID_LABEL), (9000, 64, Drop.INVALID_LABEL), (20, 1, Drop.TTL_EXCEEDED)):
+    cases = ((77, 64, Drop.INVALID_LABEL), (9000, 64, Drop.INVALID_LABEL), (20, 1, Drop.TTL_EXCEEDED))
+    for label, ttl, reason in cases:
         inner = MPLS(label=label, s=1, ttl=ttl) / IP(src=A, dst=B) / ICMP()
         right.receive(0, Ether() / IP(src="8.0.0.2", dst="8.0.0.3") / UDP(sport=50000, dport=6635) / inner)
         assert right.reasons()[-1] is reason
