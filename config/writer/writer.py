@@ -170,7 +170,7 @@ class Writer:
         try:
             await self._common_properties(draft)
             await self._hook(found).before_create(draft)
-            draft.properties = self._checked(found, name, draft.properties)
+            draft.properties = json_copy(draft.properties)
             await self.store.write(
                 layout.create_mutations(
                     self.schema, found, uuid, fq_name, parent, draft.properties, draft.all_references()
