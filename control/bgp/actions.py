@@ -79,6 +79,10 @@ def outbound_exists(core: PeerCore, occurrence: Occurrence) -> bool:
     return core.connections.outbound is not None
 
 
+def inbound_exists(core: PeerCore, occurrence: Occurrence) -> bool:
+    return core.connections.inbound is not None
+
+
 def inbound_ready(core: PeerCore, occurrence: Occurrence) -> bool:
     return _outbound_beside_inbound(core, occurrence) and not core.timers.running(Timer.OPEN_DELAY)
 

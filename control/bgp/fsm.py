@@ -60,6 +60,7 @@ class Guard(Enum):
     ON_INBOUND = "on the inbound connection"
     ON_INBOUND_WITH_OUTBOUND = "on the inbound connection, an outbound one exists"
     OUTBOUND_EXISTS = "an outbound connection exists"
+    INBOUND_EXISTS = "an inbound connection exists"
     INBOUND_READY = "on the outbound connection, our OPEN is out on the inbound one"
     INBOUND_WAITING = "on the outbound connection, the inbound one waits for its open delay"
     RESTART_REFUSED = "on the connection to keep, its capabilities end the graceful restart under way"
@@ -200,7 +201,7 @@ _ACTIVE: Mapping[Event, tuple[Rule, ...]] = {
         _stay(when=Guard.PASSIVE),
         _to(State.CONNECT),
     ),
-    Event.OPEN_DELAY_EXPIRED: (_to(State.OPEN_SENT, Action.SEND_OPEN_INBOUND),),
+    Event.OPEN_DELAY_EXPIRED: (_to(State.OPEN_SENT, Action.SEND_OPEN_INBOUND, when=Guard.INBOUND_EXISTS),),
     Event.TCP_PASSIVE_OPEN: (_stay(Action.TAKE_INBOUND, Action.STOP_CONNECT_TIMER, Action.START_OPEN_DELAY),),
     Event.TCP_CLOSED: (
         _stay(Action.DROP_INBOUND, Action.STOP_OPEN_DELAY, Action.WAIT_TO_CONNECT, when=Guard.ON_INBOUND),
@@ -216,7 +217,9 @@ _ACTIVE: Mapping[Event, tuple[Rule, ...]] = {
 _CONNECT: Mapping[Event, tuple[Rule, ...]] = {
     **_UNEXPECTED_BEFORE_SESSION,
     Event.CONNECT_EXPIRED: (_to(State.ACTIVE, Action.DROP_OUTBOUND),),
-    Event.OPEN_DELAY_EXPIRED: (_to(State.OPEN_SENT, Action.SEND_OPEN_INBOUND, Action.DROP_OUTBOUND),),
+    Event.OPEN_DELAY_EXPIRED: (
+        _to(State.OPEN_SENT, Action.SEND_OPEN_INBOUND, Action.DROP_OUTBOUND, when=Guard.INBOUND_EXISTS),
+    ),
     Event.TCP_CONNECTED: (_to(State.OPEN_SENT, Action.SEND_OPEN_OUTBOUND),),
     Event.TCP_CONNECT_FAILED: (_to(State.ACTIVE, Action.DROP_OUTBOUND),),
     Event.TCP_PASSIVE_OPEN: (_stay(Action.TAKE_INBOUND, Action.START_OPEN_DELAY),),
@@ -239,7 +242,7 @@ _CONNECT: Mapping[Event, tuple[Rule, ...]] = {
 
 _OPEN_SENT: Mapping[Event, tuple[Rule, ...]] = {
     **_UNEXPECTED_BEFORE_SESSION,
-    Event.OPEN_DELAY_EXPIRED: (_stay(Action.SEND_OPEN_INBOUND),),
+    Event.OPEN_DELAY_EXPIRED: (_stay(Action.SEND_OPEN_INBOUND, when=Guard.INBOUND_EXISTS),),
     Event.HOLD_EXPIRED: _HOLD_EXPIRED,
     Event.TCP_PASSIVE_OPEN: (
         _stay(Action.TAKE_INBOUND, Action.START_OPEN_DELAY, when=Guard.OUTBOUND_EXISTS),

@@ -84,11 +84,11 @@ class PeerCore:
         """Begin, or begin again after admin-down."""
         if not self.held_down:
             self.negotiated = None
-            self._fire(Occurrence(Event.START, now))
+            self.fire(Occurrence(Event.START, now))
 
     def stop(self, now: float, subcode: int) -> None:
         """End the session with Cease of this subcode. It starts again by itself unless it is held down."""
-        self._fire(Occurrence(Event.STOP, now, subcode=subcode))
+        self.fire(Occurrence(Event.STOP, now, subcode=subcode))
 
     def admin_up(self, now: float) -> None:
         """Forget flaps, errors and the idle hold, and begin."""
@@ -124,7 +124,7 @@ class PeerCore:
     def accepted(self, now: float) -> int:
         """An inbound connection (ask `refusal` first). Its number; it may already be closed in `outputs`."""
         connection = self.connections.new(True, self.framer())
-        self._fire(Occurrence(Event.TCP_PASSIVE_OPEN, now, connection))
+        self.fire(Occurrence(Event.TCP_PASSIVE_OPEN, now, connection))
         return connection.number
 
     def connected(self, now: float, number: int) -> None:
@@ -132,20 +132,20 @@ class PeerCore:
         connection = self.connections.find(number)
         if connection is not None and connection is self.connections.outbound:
             connection.up = True
-            self._fire(Occurrence(Event.TCP_CONNECTED, now, connection))
+            self.fire(Occurrence(Event.TCP_CONNECTED, now, connection))
 
     def connect_failed(self, now: float, number: int) -> None:
         """The outbound connection was refused or timed out."""
         connection = self.connections.find(number)
         if connection is not None and connection is self.connections.outbound:
             self.counters.errors.connect_error += 1
-            self._fire(Occurrence(Event.TCP_CONNECT_FAILED, now, connection))
+            self.fire(Occurrence(Event.TCP_CONNECT_FAILED, now, connection))
 
     def lost(self, now: float, number: int) -> None:
         """A connection closed."""
         connection = self.connections.find(number)
         if connection is not None:
-            self._fire(Occurrence(Event.TCP_CLOSED, now, connection))
+            self.fire(Occurrence(Event.TCP_CLOSED, now, connection))
 
     def feed(self, number: int, data: bytes) -> None:
         """Bytes from a connection; `process` reads them."""
@@ -164,7 +164,7 @@ class PeerCore:
                 message = connection.framer.next_message()
             except MessageError as error:
                 self.counters.errors.header_error += 1
-                self._fire(Occurrence(Event.HEADER_ERROR, now, connection, error=error))
+                self.fire(Occurrence(Event.HEADER_ERROR, now, connection, error=error))
                 return False
             if message is None:
                 return False
@@ -275,7 +275,7 @@ class PeerCore:
 
     # --- the machine --------------------------------------------------------------------------------------------------
 
-    def _fire(self, occurrence: Occurrence) -> None:
+    def fire(self, occurrence: Occurrence) -> None:
         """Run one event and whatever follows from it. Not re-entrant: an event from inside an action waits its turn."""
         self._queue.append(occurrence)
         if self._running:
@@ -314,7 +314,7 @@ class PeerCore:
             self.counters.errors.hold_timer += 1
         elif timer is Timer.CONNECT and self.state is State.CONNECT:
             self.counters.errors.connect_timer += 1
-        self._fire(Occurrence(_EXPIRY_EVENT[timer], now))
+        self.fire(Occurrence(_EXPIRY_EVENT[timer], now))
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -323,7 +323,7 @@ class PeerCore:
             self._update(now, connection, body)
         elif kind == MessageType.KEEPALIVE:
             self.counters.rx.keepalive += 1
-            self._fire(Occurrence(Event.KEEPALIVE, now, connection))
+            self.fire(Occurrence(Event.KEEPALIVE, now, connection))
         elif kind == MessageType.OPEN:
             self._open(now, connection, body)
         else:
@@ -332,16 +332,16 @@ class PeerCore:
     def _update(self, now: float, connection: Connection, body: bytes) -> None:
         self.counters.rx.update += 1
         if self.state is not State.ESTABLISHED or self.negotiated is None:
-            self._fire(Occurrence(Event.UPDATE, now, connection))
+            self.fire(Occurrence(Event.UPDATE, now, connection))
             return
         try:
             received = update.read(body, self.negotiated, self.behaviour)
         except MessageError as error:
             self.counters.errors.update_error += 1
-            self._fire(Occurrence(Event.UPDATE_ERROR, now, connection, error=error))
+            self.fire(Occurrence(Event.UPDATE_ERROR, now, connection, error=error))
             return
         self.counters.errors.update_fault += len(received.faults)
-        self._fire(Occurrence(Event.UPDATE, now, connection, received=received))
+        self.fire(Occurrence(Event.UPDATE, now, connection, received=received))
 
     def _open(self, now: float, connection: Connection, body: bytes) -> None:
         self.counters.rx.open += 1
@@ -350,23 +350,23 @@ class PeerCore:
             opening.check(message, self.speaker, self.settings, self.behaviour)
         except MessageError as error:
             self.counters.errors.open_error += 1
-            self._fire(Occurrence(Event.OPEN_ERROR, now, connection, error=error))
+            self.fire(Occurrence(Event.OPEN_ERROR, now, connection, error=error))
             return
-        self._fire(Occurrence(Event.OPEN, now, connection, open=message))
+        self.fire(Occurrence(Event.OPEN, now, connection, open=message))
 
     def _other(self, now: float, connection: Connection, kind: int, body: bytes) -> None:
         try:
             message = decode(kind, body, self.behaviour)
         except MessageError as error:
             self.counters.errors.header_error += 1
-            self._fire(Occurrence(Event.HEADER_ERROR, now, connection, error=error))
+            self.fire(Occurrence(Event.HEADER_ERROR, now, connection, error=error))
             return
         if isinstance(message, Notification):
             self.counters.rx.notification += 1
-            self._fire(Occurrence(Event.NOTIFICATION, now, connection, notification=message))
+            self.fire(Occurrence(Event.NOTIFICATION, now, connection, notification=message))
         elif isinstance(message, RouteRefresh):
             self.counters.rx.route_refresh += 1
-            self._fire(Occurrence(Event.ROUTE_REFRESH, now, connection, family=message.family))
+            self.fire(Occurrence(Event.ROUTE_REFRESH, now, connection, family=message.family))
 
     # --- what actions use ---------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from .family import Family
 from .fsm import State
 from .graceful_restart import NEVER_STALE
-from .timers import Timer
 
 if TYPE_CHECKING:
     from .peer import PeerCore
@@ -52,7 +51,7 @@ def neighbour(core: PeerCore, now: float, local: Endpoint, remote: Endpoint) -> 
         "dscp_value": core.speaker.dscp,
         **_state(core),
         **_negotiation(core),
-        "timers": _timers(core, now),
+        "timers": {name: round(left, 3) for name, left in core.timers.left(now).items()},
         "peer_close_info": _close(core),
         "family_attributes_list": [_family(core, family) for family in settings.families],
         **core.counters.rows(),
@@ -97,12 +96,6 @@ def _negotiation(core: PeerCore) -> dict[str, object]:
         "long_lived_graceful_restart_time": announced.long_lived_time,
         "peer_capabilities": [capability.text for capability in remote.capabilities] if remote is not None else [],
     }
-
-
-def _timers(core: PeerCore, now: float) -> dict[str, float]:
-    """Seconds left of each running timer."""
-    running = ((timer, core.timers.remaining(timer, now)) for timer in Timer)
-    return {timer.value: round(left, 3) for timer, left in running if left is not None}
 
 
 def _close(core: PeerCore) -> dict[str, object]:

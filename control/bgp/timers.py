@@ -98,6 +98,13 @@ class Timers:
         deadline = self._deadlines.get((timer, family))
         return None if deadline is None else max(0.0, deadline - now)
 
+    def left(self, now: float) -> dict[str, float]:
+        """Seconds left of each running timer, by name; End-of-RIB ones with their family."""
+        return {
+            f"{timer.value} {family.config_name}" if family is not None else timer.value: max(0.0, deadline - now)
+            for (timer, family), deadline in sorted(self._deadlines.items(), key=lambda item: item[1])
+        }
+
     @property
     def next_deadline(self) -> float | None:
         return min(self._deadlines.values(), default=None)
