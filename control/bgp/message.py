@@ -38,7 +38,7 @@ VERSION: Final = 4
 
 _CAPABILITIES: Final = 2
 """The only optional parameter in use."""
-_MAX_PARAMETER = 255
+_MAX_CAPABILITIES: Final = 253
 
 
 class MessageType(IntEnum):
@@ -125,11 +125,11 @@ class Open:
         return found[-1] if found else None
 
     def encode(self) -> bytes:
-        """One optional parameter with all capabilities, or none. ValueError when they need more than 255 bytes."""
+        """One optional parameter with all capabilities, or none. ValueError when they need more than 253 bytes."""
         capabilities = b"".join(c.encode() for c in self.capabilities)
+        if len(capabilities) > _MAX_CAPABILITIES:
+            raise ValueError(f"{len(capabilities)} bytes of capabilities, {_MAX_CAPABILITIES} are allowed")
         parameters = bytes((_CAPABILITIES, len(capabilities))) + capabilities if capabilities else b""
-        if len(parameters) > _MAX_PARAMETER:
-            raise ValueError(f"{len(parameters)} bytes of capabilities, {_MAX_PARAMETER} are allowed")
         fixed = bytes((self.version,)) + self.my_as.to_bytes(2, "big") + self.hold_time.to_bytes(2, "big")
         body = fixed + self.identifier.to_bytes(4, "big") + bytes((len(parameters),)) + parameters
         return frame(MessageType.OPEN, body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 ZERO = bytes(8)
+_HEX_DIGITS = 16
 
 _TYPE_0 = Struct("!HHI")
 _TYPE_2 = Struct("!HIH")
@@ -13,8 +14,11 @@ _TYPE_2 = Struct("!HIH")
 def parse(text: str) -> bytes:
     """The 8 bytes of `A:B`.
 
-    `a.b.c.d:n` is type 1, an AS number of at most 65535 type 0, a larger one type 2. ValueError for anything else.
+    `a.b.c.d:n` is type 1, an AS number of at most 65535 type 0, a larger one type 2; 16 hex digits are the bytes
+    themselves. ValueError for anything else.
     """
+    if ":" not in text and len(text) == _HEX_DIGITS:
+        return bytes.fromhex(text)
     administrator, colon, assigned = text.rpartition(":")
     if not colon or not assigned.isdecimal() or not assigned.isascii():
         raise ValueError(f"not a route distinguisher: {text!r}")
@@ -46,6 +50,15 @@ def text(raw: bytes) -> str:
         _, asn, number = _TYPE_2.unpack(raw)
         return f"{asn}:{number}"
     return raw.hex()
+
+
+def split(text: str) -> tuple[bytes, str]:
+    """The bytes of the route distinguisher before the colon in front of something else, and that. ValueError."""
+    head, _, rest = text.partition(":")
+    if len(head) != _HEX_DIGITS:
+        number, _, rest = rest.partition(":")
+        head = f"{head}:{number}"
+    return parse(head), rest
 
 
 def make_ipv4(address: bytes, number: int) -> bytes:

@@ -97,12 +97,11 @@ def merge(as_path: bytes, as4_path: bytes) -> bytes:
         else:
             merged.append((kind, numbers))
             keep -= 1
-    for kind, numbers in new:
-        if merged and kind == merged[-1][0] == AS_SEQUENCE and len(merged[-1][1]) + len(numbers) <= _MAX_SEGMENT:
-            merged[-1] = (kind, merged[-1][1] + numbers)
-        else:
-            merged.append((kind, numbers))
-    return write_segments(merged, 4)
+    kind, numbers = new[0]
+    if merged and kind == merged[-1][0] == AS_SEQUENCE and len(merged[-1][1]) + len(numbers) <= _MAX_SEGMENT:
+        merged[-1] = (kind, merged[-1][1] + numbers)
+        new = new[1:]
+    return write_segments([*merged, *new], 4)
 
 
 class AsPath:

@@ -12,7 +12,7 @@ from .aggregator import Aggregator
 from .as_path import AsPath
 from .edge import Edge, ForwardingEdge
 from .pmsi import PmsiTunnel
-from .table import CONTRAIL_ORDER, PARTIAL, SPECS, AttributeType, header
+from .table import CONTRAIL_ORDER, SPECS, AttributeType, header
 
 _NO_MED = bytes(4)
 _MED = AttributeType.MULTI_EXIT_DISC
@@ -124,6 +124,10 @@ def _write_attribute(code: int, value: bytes) -> bytes:
     return _HEADS[code] + bytes((size,)) + value
 
 
+def _by_code(unknown: UnknownAttribute) -> int:
+    return unknown.code
+
+
 def _write_unknown(unknown: tuple[UnknownAttribute, ...]) -> bytes:
     return b"".join([header(u.flags, u.code, len(u.value)) + u.value for u in unknown])
 
@@ -184,7 +188,7 @@ class Attributes:
         """From sound attribute values by type code (AS numbers of 4 bytes, no NEXT_HOP, no MP_*, no AS4_*)."""
         self._parts = parts
         self.next_hop = next_hop
-        self.unknown = unknown
+        self.unknown = unknown if len(unknown) < 2 else tuple(sorted(unknown, key=_by_code))
         self._encoded: dict[tuple[bool, bool, bool], bytes] = {}
         canonical = [bytes((len(next_hop),)), next_hop]
         for code in sorted(parts):
@@ -192,7 +196,7 @@ class Attributes:
             canonical.append(bytes((code, len(value) >> 8, len(value) & 0xFF)))
             canonical.append(value)
         if unknown:
-            canonical.append(_write_unknown(unknown))
+            canonical.append(_write_unknown(self.unknown))
         self.key = b"".join(canonical)
         self._hash = hash(self.key)
 
@@ -287,8 +291,3 @@ class Attributes:
         present = {name: getattr(self, name) for name, field in _FIELDS.items() if field.code in self._parts}
         fields = ", ".join(f"{name}={value!r}" for name, value in present.items())
         return f"Attributes(next_hop={self.next_hop.hex()}, {fields}{', unknown=…' if self.unknown else ''})"
-
-
-def forwarded(unknown: UnknownAttribute) -> UnknownAttribute:
-    """An unrecognised optional transitive attribute as it goes on: with the Partial bit (RFC 4271 5)."""
-    return UnknownAttribute(unknown.flags | PARTIAL, unknown.code, unknown.value)

@@ -68,8 +68,5 @@ class VpnCodec:
         return f"{rd.text(key[:8])}:{prefix_text(key[8], key[9:], self.size)}"
 
     def key(self, text: str) -> bytes:
-        administrator, _, rest = text.partition(":")
-        number, colon, prefix = rest.partition(":")
-        if not colon:
-            raise ValueError(f"not a {self.name} prefix: {text!r}")
-        return rd.parse(f"{administrator}:{number}") + prefix_key(prefix, self.size)
+        distinguisher, prefix = rd.split(text)
+        return distinguisher + prefix_key(prefix, self.size)
