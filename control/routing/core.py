@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.control.bgp import community
@@ -12,9 +13,11 @@ from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
 
 from .attribute_set import AttributeTable
+from .evpn import EvpnManager
 from .export import BgpExport, XmppExport
 from .groups import Encoder, Exporter, GroupKey, Member, Membership, UpdateGroup
 from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
+from .multicast import LabelBlocks, TreeManager
 from .path import LLGR_STALE, STALE, Path
 from .replication import Replicator
 from .route_targets import RouteTargets
@@ -29,6 +32,15 @@ BATCH = 4 * STEP
 
 Job = Generator[None, None, None]
 """Background work that yields now and then."""
+
+_MANAGED = (Family.E_VPN, Family.ERM_VPN)
+
+
+class Later(Protocol):
+    """Work that is worth doing once for many changes."""
+
+    def run(self) -> None:
+        """Do it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +86,12 @@ class RoutingCore:
         self.instances: dict[str, Instance] = {}
         self.replicator = Replicator(self)
         self._listeners: dict[Table, Callable[[Route], None]] = {}
+        self.managers: dict[Table, EvpnManager | TreeManager] = {}
+        """Who answers agents' broadcast and multicast routes, by table."""
+        self.label_blocks = LabelBlocks()
+        self._later: dict[Later, None] = {}
         self._encoders = encoders
-        self._exporters: Mapping[str, Exporter] = {"bgp": BgpExport(self), "xmpp": XmppExport()}
+        self._exporters: Mapping[str, Exporter] = {"bgp": BgpExport(self), "xmpp": XmppExport(self)}
         self._on_dirty = on_dirty
         self._scheduled = False
         self._active: dict[UpdateGroup, None] = {}
@@ -124,6 +140,14 @@ class RoutingCore:
             vpn = settings.is_master and family in VPN_FAMILIES
             table = Table(self, name, family, instance, vpn)
             instance.tables[family] = self.tables[name] = table
+            if not settings.is_master and family in _MANAGED:
+                manager = (
+                    EvpnManager(self, table)
+                    if family is Family.E_VPN
+                    else TreeManager(self, table, self.label_blocks)
+                )
+                self.managers[table] = manager
+                self._listeners[table] = manager.changed
         self._attach(instance)
         return instance
 
@@ -182,6 +206,10 @@ class RoutingCore:
                         primary.replicas = tuple(replica for replica in primary.replicas if replica is not path)
                         table.remove_replica(path)
             del self.tables[table.name]
+            self._listeners.pop(table, None)
+            manager = self.managers.pop(table, None)
+            if manager is not None:
+                manager.close()
         self.attributes.forget_memos()
 
     def _touch_instance(self, instance: Instance) -> None:
@@ -387,10 +415,15 @@ class RoutingCore:
         if route.best is None and route.advert is None and not route.dirty:
             table.routes.pop(route.key, None)
 
+    def later(self, work: Later) -> None:
+        """Have `work.run()` called when the routes that are marked now are done."""
+        self._later[work] = None
+        self._schedule()
+
     @property
     def idle(self) -> bool:
         """Nothing to do, blocked members aside."""
-        return not (self.dirty or self._active or self._jobs)
+        return not (self.dirty or self._active or self._jobs or self._later)
 
     def flush(self, max_items: int = 1 << 30, deadline: Callable[[], bool] = lambda: False) -> bool:
         """Do work until about `max_items` routes were processed or `deadline()` says stop. True while work remains."""
@@ -401,6 +434,10 @@ class RoutingCore:
             step = min(STEP, len(dirty))
             for _ in range(step):
                 self.settle(dirty.popleft())
+            if not dirty and self._later:
+                works, self._later = self._later, {}
+                for work in works:
+                    work.run()
             unsent += step
             left -= STEP
             enough = left <= 0 or deadline()

@@ -12,7 +12,8 @@ from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.family import Family
 
-from . import as_path_edits, origin_vn
+from . import as_path_edits, evpn, origin_vn
+from .ermvpn_key import NATIVE
 from .groups import Export, GroupKey, UpdateGroup
 from .path import INFEASIBLE, LLGR_STALE, Path
 from .table import Route
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LOCAL_PREF = 100
 _NO_EXPORT = (community.NO_EXPORT, community.NO_EXPORT_SUBCONFED)
+_WITH_LISTS = (Family.E_VPN, Family.ERM_VPN)
 _UNICAST = (Family.INET, Family.INET6)
 
 
@@ -53,7 +55,7 @@ class BgpExport:
             if group.filtered and not self._unfiltered(shared.attributes):
                 mask &= ~group.filtered | group.interested(shared.targets)
             group.recent = (shared, source, stale, self._core.generation, attributes, mask)
-        if attributes is None:
+        if attributes is None or (group.table.family is Family.ERM_VPN and route.key[0] == NATIVE):
             return None
         if group.table.family is not Family.ROUTE_TARGET:
             bits = group.by_source
@@ -165,12 +167,23 @@ def replace_encapsulations(attributes: Attributes, names: tuple[str, ...]) -> tu
 
 
 class XmppExport:
-    """The exporter of groups of agents: all paths of equal cost, to everyone, the publisher included."""
+    """The exporter of groups of agents: all paths of equal cost, to everyone, the publisher included.
+
+    Broadcast and multicast routes are answered to their publisher, with a replication list.
+    """
+
+    def __init__(self, core: RoutingCore) -> None:
+        self._core = core
 
     def __call__(self, group: UpdateGroup, route: Route) -> Export | None:
         best = route.best
         if best is None or best.flags & INFEASIBLE:
             return None
+        if group.table.family in _WITH_LISTS and not (
+            group.table.family is Family.E_VPN and evpn.is_for_agents(route.key)
+        ):
+            manager = self._core.managers.get(group.table)
+            return manager.export(group, route) if manager is not None else None
         if best.next is None:
             return best.shared.single, (best.payload,), group.all
         seen: dict[tuple[bytes, bytes], Path] = {}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
 
+from .olist import Olist
 from .source import Source
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Encoder(Protocol):
     ) -> Sequence[bytes]:
         """Messages that announce `routes` ((key, paths) pairs), which all share their attribute sets."""
 
+    def reach_olist(
+        self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Olist]]
+    ) -> Sequence[bytes]:
+        """Messages that give an agent the replication lists of its own routes (XMPP, e-vpn and erm-vpn only)."""
+
     def unreach(
         self, table: str, family: Family, instance: str, key: GroupKey, keys: Sequence[bytes]
     ) -> Sequence[bytes]:
@@ -92,7 +98,7 @@ class Exporter(Protocol):
 
 
 Export = tuple[Any, Any, int]
-"""Attributes and payload, or over XMPP a tuple of each; and the members to have the route, as bits."""
+"""Attributes and payload, or over XMPP a tuple of each, or an Olist and nothing; and who is to have it, as bits."""
 
 
 class Advert:
@@ -639,6 +645,10 @@ class UpdateGroup:
             counters["reach"] += len(routes)
             messages = self._encoder.reach(name, family, instance, self.key, routes)
             batches.setdefault(receivers, []).extend(messages)
+        for receivers, lists in reach.olists.items():
+            counters["reach"] += len(lists)
+            messages = self._encoder.reach_olist(name, family, instance, self.key, lists)
+            batches.setdefault(receivers, []).extend(messages)
         for receivers, keys in gone.items():
             counters["unreach"] += len(keys)
             messages = self._encoder.unreach(name, family, instance, self.key, keys)
@@ -666,10 +676,11 @@ class UpdateGroup:
 class _Reach:
     """Adverts collected for encoding: (receivers, [(key, paths)]) per attribute sets and receivers."""
 
-    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches")
+    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches", "olists")
 
     def __init__(self, group: UpdateGroup) -> None:
         self.batches: list[tuple[int, list[tuple[bytes, Paths]]]] = []
+        self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
         self._index: dict[tuple[Any, int], list[tuple[bytes, Paths]]] = {}
         self._single = group.key.encoding == "bgp"
         self._attributes: Any = None
@@ -678,6 +689,9 @@ class _Reach:
 
     def add(self, advert: Advert, receivers: int) -> None:
         attributes = advert.attributes
+        if isinstance(attributes, Olist):
+            self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
+            return
         if attributes is not self._attributes or receivers != self._receivers:
             self._attributes = attributes
             self._receivers = receivers
