@@ -190,6 +190,11 @@ class Behaviour:
         "xmpp.md 1.6", "The first XMPP state machine of a process uses 90 s whatever is configured."
     )
 
+    # --- DNS defects -------------------------------------------------------------------------------------------------
+    sanitised_dns_update_lost: bool = _defect(
+        "dns.md 13.22", "A machine's own UPDATE names the view, not the server: its record is never served."
+    )
+
 
 CONTRAIL = Behaviour()
 """What a real node does, short of its defects and crashes."""

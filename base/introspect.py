@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -91,7 +91,7 @@ class Introspect:
         return maybeDeferred(bind)
 
     @inlineCallbacks
-    def stop(self) -> Any:
+    def stop(self) -> Generator[Deferred[Any], Any, None]:
         """Close the port and every connection; fires when the port is free."""
         port, self._port = self._port, None
         for connection in list(self.factory.protocols):  # idle keep-alive connections too
