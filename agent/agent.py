@@ -1,0 +1,263 @@
+"""One vRouter agent: wiring only. Configuration and routes come in over XMPP, rows go to the data plane, adverts go out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, succeed
+from twisted.logger import Logger
+
+from contrail_emulator.base.pcap import Capture
+from contrail_emulator.config.graph import Changes, Graph
+from contrail_emulator.config.schema import load
+from contrail_emulator.control.xmpp.client import ClientSettings, XmppClient
+from contrail_emulator.control.xmpp.names import DNS_JID
+
+from .channels.channel import ControlChannel
+from .channels.config_channel import ConfigReceiver
+from .channels.controller import ClientLike, Controller
+from .channels.dns_channel import DnsChannel, DnsRecords
+from .flows.flow_table import FlowTable
+from .introspect import open_introspect
+from .ksync import DataPlane, KSync
+from .oper.adverts import Advert
+from .oper.interfaces import VmInterface
+from .oper.nexthop import NextHop
+from .oper.oper import Oper
+from .oper.prefix import Prefix
+from .oper.vrf import BridgeEntry, Route, RouteKey, Table, Vrf
+from .port import Port
+from .port_api import PortApi
+from .services.dns import DnsRelay
+from .services.services import Services
+from .settings import AgentSettings
+from .traps import TrapHandler
+
+__all__ = ["Agent", "AgentSettings", "Port"]
+
+Connect = Callable[[ControlChannel | DnsChannel], ClientLike]
+
+
+class Agent:
+    """A stand-in of contrail-vrouter-agent.
+
+    `data_plane` is a `ksync.DataPlane`; `rng` shuffles the server list and drives back-off; `uuid` names flows. Nothing is
+    opened before `start`; `connect` replaces the XMPP client, for tests over transports of their own.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: AgentSettings,
+        data_plane: DataPlane,
+        *,
+        rng: random.Random,
+        uuid: Callable[[], UUID],
+        capture: Capture | None = None,
+        connect: Connect | None = None,
+    ) -> None:
+        self.settings = settings
+        self.data_plane = data_plane
+        self.graph = Graph()
+        self._reactor = reactor
+        self._rng = rng
+        self._capture = capture
+        self._connect = connect or self._xmpp_client
+        self._turn: Any = None
+        self._recompute = False
+        self._stopping: Deferred[None] | None = None
+        self.started = False
+        self.ksync = KSync(settings, data_plane)
+        self.oper = Oper(settings, self, reactor.seconds)
+        self.receiver = ConfigReceiver(self.graph, load())
+        self.controller = Controller(
+            reactor, settings, self.oper, self.receiver, rng, self._routes_changed, self._connect
+        )
+        self.records = DnsRecords()
+        self.dns_channels = [
+            DnsChannel(settings, server, self.records) for server in settings.dns_servers[:2]
+        ]
+        self._dns_clients: list[ClientLike] = []
+        self.flows = FlowTable(reactor, self.oper, data_plane, uuid, settings.timers)
+        self.dns_relay = DnsRelay(reactor, settings, self.oper, rng, capture)
+        self.services = Services(reactor, settings, self.oper, data_plane, self.dns_relay)
+        self.traps = TrapHandler(self.oper, self.flows, self.services)
+        self.port_api = PortApi(reactor, settings, self)
+        self._introspect: Any = None
+        self.introspect_port: int | None = None
+        self.port_api_port: int | None = None
+        self._unsubscribe = self.graph.subscribe(self._graph_changed)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Deferred[None]:
+        """Bring up the data plane, the port API, introspect, then the sessions; fires when the ports are open."""
+        self.data_plane.attach(self.traps.packet)
+        self.ksync.start(self.oper.next_hops)
+        self.started = True
+        self._run(True)
+        opened = gatherResults([self._open_introspect(), self._open_port_api()], consumeErrors=True)
+
+        def connect(_: object) -> None:
+            if not self.started:
+                return
+            self.controller.open()
+            for channel in self.dns_channels:
+                client = self._connect(channel)
+                self._dns_clients.append(client)
+                client.start()
+
+        return opened.addCallback(connect)
+
+    def stop(self) -> Deferred[None]:
+        """Close every session, socket and timer. Learned state and the data plane stay as they are."""
+        self._unsubscribe()
+        self.started = False
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        self.flows.stop()
+        self.services.stop()
+        ended: list[Deferred[Any]] = [*self.controller.stop(), *(client.stop() for client in self._dns_clients)]
+        ended += [self.dns_relay.stop(), self.port_api.stop()]
+        if self._introspect is not None:
+            ended.append(self._introspect.stop())
+        return DeferredList(ended, consumeErrors=True).addCallback(lambda _: None)
+
+    def _open_introspect(self) -> Deferred[None]:
+        if self.settings.introspect_port is None:
+            return succeed(None)
+        self._introspect = open_introspect(self._reactor, self)
+
+        def listening(port: int) -> None:
+            self.introspect_port = port
+
+        opened: Deferred[int] = self._introspect.listen(self.settings.introspect_port, self.settings.introspect_address)
+        return opened.addCallback(listening)
+
+    def _open_port_api(self) -> Deferred[None]:
+        if self.settings.port_api_port is None:
+            return succeed(None)
+
+        def listening(port: int) -> None:
+            self.port_api_port = port
+
+        return self.port_api.listen(self.settings.port_api_port, self.settings.port_api_address).addCallback(listening)
+
+    def _xmpp_client(self, channel: ControlChannel | DnsChannel) -> ClientLike:
+        settings = self.settings
+        if isinstance(channel, DnsChannel):
+            client = ClientSettings(
+                channel.name, channel.server.address, channel.server.xmpp_port, DNS_JID, settings.source_address
+            )
+        else:
+            client = ClientSettings(
+                settings.name,
+                channel.address,
+                channel.port,
+                bind_address=settings.source_address,
+                subcluster=settings.subcluster_name,
+                hold_time=settings.hold_time,
+            )
+        return XmppClient(self._reactor, client, channel, rng=self._rng, capture=self._capture)
+
+    # --- ports --------------------------------------------------------------------------------------------------------
+
+    @property
+    def ports(self) -> dict[str, Port]:
+        return self.oper.ports
+
+    def add_port(self, port: Port) -> None:
+        """A machine's interface appeared; adding a uuid again replaces it."""
+        old = self.oper.ports.get(port.uuid)
+        if old == port:
+            return
+        if old is not None:
+            self.controller.machine_removed(old.vm_uuid)
+        self.oper.add_port(port)
+        self.controller.machine_added(port.vm_uuid)
+        self._schedule(True)
+
+    def delete_port(self, uuid: str) -> bool:
+        """The interface is gone: its routes are withdrawn. False when it is unknown."""
+        port = self.oper.delete_port(uuid)
+        if port is None:
+            return False
+        self.controller.machine_removed(port.vm_uuid)
+        self._schedule(True)
+        return True
+
+    def vif_index(self, port_uuid: str) -> int | None:
+        """The vif of a port, once there is one."""
+        interface = self.oper.interfaces.get(port_uuid)
+        return interface.index if interface is not None else None
+
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    def _graph_changed(self, changes: Changes) -> None:
+        self._schedule(True)
+
+    def _routes_changed(self) -> None:
+        self._schedule(False)
+
+    def _schedule(self, recompute: bool) -> None:
+        """Work once per reactor turn, however many stanzas came in it."""
+        self._recompute = self._recompute or recompute
+        if self._turn is None and self.started:
+            self._turn = self._reactor.callLater(0, self._run_turn)
+
+    def _run_turn(self) -> None:
+        self._turn = None
+        self._run(self._recompute)
+
+    def _run(self, recompute: bool) -> None:
+        self._recompute = False
+        if recompute:
+            self.oper.recompute(self.graph)
+            self.records.replace(self.oper)
+            for channel in self.dns_channels:
+                channel.update()
+            self.services.interfaces_changed()
+        else:
+            self.oper.flush()
+
+    # --- listener of the operational tables ---------------------------------------------------------------------------
+
+    def next_hop_changed(self, index: int, next_hop: NextHop, present: bool) -> None:
+        self.ksync.next_hop_changed(index, next_hop, present)
+
+    def label_changed(self, label: int, next_hop: NextHop | None) -> None:
+        self.ksync.label_changed(label, next_hop)
+
+    def vxlan_changed(self, vni: int, next_hop: NextHop | None) -> None:
+        self.ksync.vxlan_changed(vni, next_hop)
+
+    def interface_changed(self, interface: VmInterface, present: bool) -> None:
+        self.ksync.interface_changed(interface, present)
+        self.flows.interface_changed(interface, present)
+
+    def vrf_changed(self, vrf: Vrf, present: bool) -> None:
+        self.ksync.vrf_changed(vrf, present)
+        self.controller.vrf_changed(vrf, present)
+
+    def broadcast_changed(self, vrf: Vrf, wanted: bool) -> None:
+        self.controller.broadcast_changed(vrf, wanted)
+
+    def route_changed(self, vrf: Vrf, key: Prefix, route: Route | None) -> None:
+        self.ksync.route_changed(vrf, key, route)
+        self.flows.route_changed(vrf, key)
+
+    def bridge_changed(self, vrf: Vrf, mac: bytes, entry: BridgeEntry | None) -> None:
+        self.ksync.bridge_changed(vrf, mac, entry)
+
+    def advert_changed(self, vrf: Vrf, table: Table, key: RouteKey, advert: Advert | None) -> None:
+        self.controller.advert_changed(vrf, table, key, advert)
+
+    def flushed(self) -> None:
+        self.ksync.flush()
+        self.flows.flushed()

@@ -1,0 +1,259 @@
+"""All flows of one agent: set up on traps, judged again when routes change, forgotten when idle (reference/agent.md 8, 16)."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+from twisted.logger import Logger
+
+from ..ksync import DataPlane, Flow, FlowAction, FlowDrop, FlowFlag, FlowKey
+from ..oper.interfaces import VmInterface
+from ..oper.oper import Oper
+from ..oper.prefix import Prefix
+from ..oper.vrf import Vrf
+from ..settings import Timers
+from .flow import FlowPair, Side
+from .packet import Trap
+from .setup import Answer, Question, answer, is_link_local, question
+
+_ACTIVE = FlowFlag.ACTIVE
+_PAIRED = FlowFlag.ACTIVE | FlowFlag.RFLOW_VALID
+
+
+class FlowTable:
+    """Flows by key, either entry's. `counters` says how traps ended."""
+
+    log = Logger()
+
+    def __init__(
+        self, clock: Any, oper: Oper, data_plane: DataPlane, uuid: Callable[[], UUID], timers: Timers
+    ) -> None:
+        self._clock = clock
+        self._oper = oper
+        self._data_plane = data_plane
+        self._uuid = uuid
+        self._timers = timers
+        self._pairs: dict[FlowKey, FlowPair] = {}
+        self._changed: set[tuple[int, Prefix]] = set()
+        self._recheck_all = False
+        self._scan: Any = None
+        self.counters: Counter[str] = Counter()
+
+    # --- traps --------------------------------------------------------------------------------------------------------
+
+    def miss(self, trap: Trap) -> None:
+        """FLOW_MISS or FLOW_ACTION_HOLD: decide, and tell the data plane both entries."""
+        self.counters["traps"] += 1
+        asked = question(self._oper, trap)
+        if asked is None:
+            self.counters["not IP"] += 1
+            return
+        found = answer(self._oper, asked)
+        now = self._clock.seconds()
+        old = self._pairs.get(found.forward)
+        if old is not None:
+            self._forget(old)
+        other = self._pairs.get(found.reverse)
+        if other is not None:
+            self._forget(other)
+        forward = Side(found.forward, found.vrf, found.source_next_hop, trap.params[0], trap.params[5])
+        pair = FlowPair(self._uuid(), forward, Side(found.reverse, found.vrf, found.reverse_next_hop), now)
+        for known in (old, other):
+            if known is not None:
+                self._reuse(pair.reverse, known)
+        self._apply(pair, asked, found)
+        self._pairs[found.forward] = self._pairs[found.reverse] = pair
+        if self._install(pair):
+            self._start_scan()
+            self._traffic(asked, found)
+
+    def _apply(self, pair: FlowPair, asked: Question, found: Answer) -> None:
+        pair.packet = asked
+        pair.reason, pair.rule, pair.short = found.reason, found.rule, found.short
+        pair.local, pair.ingress, pair.interface = found.local, asked.ingress, found.interface
+        pair.source_vn, pair.destination_vn = found.source_vn, found.destination_vn
+        pair.forward.source_next_hop, pair.reverse.source_next_hop = found.source_next_hop, found.reverse_next_hop
+        if found.reason is not None:
+            self.counters[found.reason.name] += 1
+
+    @staticmethod
+    def _reuse(side: Side, known: FlowPair) -> None:
+        for old in (known.forward, known.reverse):
+            if old.key == side.key:
+                side.index, side.gen_id = old.index, old.gen_id
+
+    def _traffic(self, asked: Question, found: Answer) -> None:
+        """A machine that sends owns the address it sends from."""
+        if asked.ingress and not found.short and found.source_route is not None and not is_link_local(asked.ip):
+            key = found.source_route.key
+            if isinstance(key, Prefix):
+                self._oper.traffic_seen(found.interface, key)
+
+    # --- the data plane -----------------------------------------------------------------------------------------------
+
+    def _install(self, pair: FlowPair) -> bool:
+        """The reverse entry first, so that what the forward one held finds both in place."""
+        if not self._set(pair, pair.reverse, pair.forward, _ACTIVE, -1):
+            return False
+        if not self._set(pair, pair.forward, pair.reverse, _PAIRED, pair.reverse.index):
+            return False
+        return self._set(pair, pair.reverse, pair.forward, _PAIRED, pair.forward.index)
+
+    def _set(self, pair: FlowPair, side: Side, other: Side, flags: FlowFlag, rindex: int) -> bool:
+        row = self._row(pair, side, other, flags, rindex)
+        response = self._data_plane.flow_set(row)
+        if response.code == -errno.EEXIST or (response.code in (-errno.EBADF, -errno.ENOENT) and side.index >= 0):
+            side.index, side.gen_id = response.index, response.gen_id
+            if response.code == -errno.ENOENT:
+                side.index = -1
+            response = self._data_plane.flow_set(self._row(pair, side, other, flags, rindex))
+        if response.code < 0:
+            self.counters[f"errno {-response.code}"] += 1
+            if self.counters[f"errno {-response.code}"] == 1:
+                self.log.warn("data plane refused a flow: errno {code}", code=-response.code)
+            return False
+        side.index, side.gen_id = response.index, response.gen_id
+        return True
+
+    @staticmethod
+    def _row(pair: FlowPair, side: Side, other: Side, flags: FlowFlag, rindex: int) -> Flow:
+        return Flow(
+            side.key,
+            side.index,
+            side.gen_id,
+            pair.action,
+            flags,
+            vrf=side.vrf,
+            rindex=rindex,
+            rflow=other.key,
+            src_nh_index=side.source_next_hop,
+            drop_reason=0 if pair.reason is None else int(pair.reason),
+        )
+
+    def _delete(self, pair: FlowPair) -> None:
+        for side in (pair.forward, pair.reverse):
+            if side.index >= 0:
+                self._data_plane.flow_set(
+                    Flow(side.key, side.index, side.gen_id, FlowAction.DROP, FlowFlag(0), vrf=side.vrf)
+                )
+        self._forget(pair)
+
+    def _forget(self, pair: FlowPair) -> None:
+        for side in (pair.forward, pair.reverse):
+            if self._pairs.get(side.key) is pair:
+                del self._pairs[side.key]
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def route_changed(self, vrf: Vrf, key: Prefix) -> None:
+        if self._pairs:
+            self._changed.add((vrf.index, key))
+
+    def interface_changed(self, interface: VmInterface, present: bool) -> None:
+        """Flows of an interface that is gone go; a change of policy is judged again."""
+        if not self._pairs:
+            return
+        if present and interface.active:
+            self._recheck_all = True
+            return
+        for pair in list(self.pairs()):
+            if pair.interface == interface.uuid:
+                self._delete(pair)
+
+    def policy_changed(self) -> None:
+        """Access lists or groups changed."""
+        self._recheck_all = True
+
+    def flushed(self) -> None:
+        """Tables are consistent again: ask anew about every flow that a change may concern."""
+        if not self._changed and not self._recheck_all:
+            return
+        changed, self._changed = self._changed, set()
+        everything, self._recheck_all = self._recheck_all, False
+        for pair in list(self.pairs()):
+            if everything or _concerned(pair, changed):
+                self._judge_again(pair)
+
+    def _judge_again(self, pair: FlowPair) -> None:
+        asked = pair.packet
+        if not isinstance(asked, Question):
+            return
+        found = answer(self._oper, asked)
+        if found.forward != pair.forward.key or found.reverse != pair.reverse.key:
+            self._delete(pair)  # the next packet sets it up as things are now
+            return
+        before = (pair.reason, pair.forward.source_next_hop, pair.reverse.source_next_hop)
+        if before != (found.reason, found.source_next_hop, found.reverse_next_hop):
+            self._apply(pair, asked, found)
+            self._install(pair)
+
+    # --- ageing -------------------------------------------------------------------------------------------------------
+
+    def _start_scan(self) -> None:
+        if self._scan is None:
+            self._scan = self._clock.callLater(self._timers.flow_scan, self._age)
+
+    def _age(self) -> None:
+        """Runs only while there are flows."""
+        self._scan = None
+        now = self._clock.seconds()
+        for pair in list(self.pairs()):
+            moved, gone = False, False
+            for side in (pair.forward, pair.reverse):
+                stats = self._data_plane.flow_packets(side.key)
+                if stats is None:
+                    gone = True
+                elif stats[0] != side.packets:
+                    side.packets = stats[0]
+                    moved = True
+            if moved:
+                pair.last_seen = now
+            if gone or now - pair.last_seen >= self._timeout(pair):
+                self.counters["aged"] += 1
+                self._delete(pair)
+        if self._pairs:
+            self._start_scan()
+
+    def _timeout(self, pair: FlowPair) -> float:
+        if pair.short:
+            return self._timers.short_flow_timeout
+        key = pair.forward.key
+        for protocol, port, seconds in self._oper.configuration.globals.flow_ageing:
+            if protocol in (-1, key.proto) and (not port or port in (key.sport, key.dport)):
+                return seconds
+        return self._timers.flow_timeout
+
+    def stop(self) -> None:
+        if self._scan is not None:
+            self._scan.cancel()
+            self._scan = None
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def pairs(self) -> Iterator[FlowPair]:
+        """Every pair once."""
+        return (pair for key, pair in list(self._pairs.items()) if pair.forward.key == key)
+
+    def find(self, key: FlowKey) -> FlowPair | None:
+        return self._pairs.get(key)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @staticmethod
+    def drop_reason(pair: FlowPair) -> FlowDrop | None:
+        return pair.reason
+
+
+def _concerned(pair: FlowPair, changed: set[tuple[int, Prefix]]) -> bool:
+    asked = pair.packet
+    if not isinstance(asked, Question):
+        return False
+    ip = asked.ip
+    return any(
+        key.version == ip.version and (key.covers(ip.source) or key.covers(ip.destination)) for _, key in changed
+    )

@@ -1,0 +1,1 @@
+"""Operational tables: pure functions of configuration, ports and received routes."""

@@ -1,0 +1,1 @@
+"""What the agent answers for its virtual machines."""
