@@ -151,14 +151,14 @@ def _run(start: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
 
     def ended(result: int | Failure) -> None:
         outcome.append(result)
-        reactor.stop()  # type: ignore[attr-defined]
+        reactor.stop()
 
     def begin() -> None:
         Deferred.fromCoroutine(start(reactor)).addBoth(ended)
 
-    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
-    reactor.run(installSignalHandlers=True)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(begin)
+    reactor.run()
     result = outcome[0]
     if isinstance(result, Failure):
         result.raiseException()
-    return int(result)  # type: ignore[call-overload, no-any-return]
+    return result

@@ -172,7 +172,7 @@ class ControlNode:
         self._instances: dict[str, InstanceSettings] = {}
         self._peers: dict[str, PeerSettings] = {}
         self._identity: Identity | None = None
-        self._changing: Deferred[None] | None = None
+        self._changing = False
         self._failure: Failure | None = None
         self._stopping = False
 
@@ -209,7 +209,7 @@ class ControlNode:
 
     async def _settled(self) -> None:
         """Returns when no change of identity is under way."""
-        while self._changing is not None:
+        while self._changing:
             await deferLater(self.reactor, 0, lambda: None)
 
     # Told by the provisioner
@@ -217,9 +217,9 @@ class ControlNode:
     def identity_changed(self, identity: Identity | None) -> None:
         """Who we are is new: everything that depends on it is taken down and put up again."""
         self._identity = identity
-        if self._changing is None:
-            self._changing = Deferred.fromCoroutine(self._change())
-            self._changing.addErrback(self._change_failed)
+        if not self._changing:
+            self._changing = True
+            Deferred.fromCoroutine(self._change()).addErrback(self._change_failed)
 
     def peer_changed(self, settings: PeerSettings) -> None:
         known = settings.name in self._peers
@@ -264,7 +264,7 @@ class ControlNode:
                 await plane.stop()
             elif self._identity is not None:
                 await self._put_up(self._identity)
-        self._changing = None
+        self._changing = False
 
     async def _put_up(self, identity: Identity) -> None:
         plane = Plane(self, identity)
@@ -281,7 +281,7 @@ class ControlNode:
             plane.speaker.add_peer(peer)
 
     def _change_failed(self, failure: Failure) -> None:
-        self._changing = None
+        self._changing = False
         self._failure = failure
         self.log.error("control node {name}: {error}", name=self.settings.name, error=failure.getErrorMessage())
 

@@ -58,7 +58,14 @@ class Compute:
             self.vrouter = VRouter(reactor.seconds, rng)
             self.vrouter.on_drop = self._dropped
             data_plane = ModelDataPlane(self.vrouter)
-            self.fabric = FabricPort(reactor, str(file.bind), underlay, self.vrouter, FABRIC_VIF, capture)
+            self.fabric = FabricPort(
+                reactor,
+                str(file.bind),
+                {str(tunnel): str(bound) for tunnel, bound in underlay.items()},
+                self.vrouter,
+                FABRIC_VIF,
+                capture,
+            )
         dns = (DnsServerAddress(str(lab.dns.address), lab.dns.port, lab.dns.xmpp_port),) if lab.dns is not None else ()
         self.agent = Agent(
             reactor,
@@ -85,7 +92,7 @@ class Compute:
             CannotListenError: a port is in use.
         """
         if self.fabric is not None:
-            await self.fabric.start()
+            self.fabric.start()
         await self.agent.start()
         for machine in self.file.machines:
             network = self._lab.network(machine.network)

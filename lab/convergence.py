@@ -74,8 +74,9 @@ def _sessions(lab: Lab) -> Iterator[SessionStatus]:
                 "XMPP", name, agent.name, state, state == ESTABLISHED, row.get("routes_in"), row.get("routes_out")
             )
     if lab.dns is not None:
+        connected_agents = {session.peer_name for session in lab.dns.sessions}
         for agent in lab.file.agents:
-            up = lab.dns.knows_agent(agent.name)
+            up = f"{agent.name}/dns" in connected_agents
             yield SessionStatus("DNS", "dns", agent.name, ESTABLISHED if up else "not connected yet", up)
 
 
@@ -135,7 +136,8 @@ def _router_routes(file: LabFile, name: str, learnt: set[str], lab: Lab) -> Goal
 
 
 def _names(lab: Lab) -> Goal:
-    assert lab.dns is not None and lab.file.dns is not None
-    wanted = {f"{machine.name}.{lab.file.dns.domain}" for agent in lab.file.agents for machine in agent.machines}
-    known = {name for name in wanted if lab.dns.has_name(name)}
+    assert lab.dns is not None
+    wanted = {machine.name for agent in lab.file.agents for machine in agent.machines}
+    rows = lab.dns.rows("records")
+    known = {str(row["rec_name"]) for row in rows if row["installed"] and row["rec_type"] == "A"} & wanted
     return Goal("names in DNS", len(known), len(wanted), ", ".join(sorted(wanted - known)))

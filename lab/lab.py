@@ -21,10 +21,13 @@ from contrail_emulator.base import behaviour
 from contrail_emulator.base.introspect import Introspect
 from contrail_emulator.base.metrics import Metrics
 from contrail_emulator.base.pcap import Capture
+from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.graph import Graph
 from contrail_emulator.config.schema import load as load_schema
 from contrail_emulator.control.node import ControlNode, ControlSettings
-from contrail_emulator.dns.server import DnsServer, DnsSettings
+from contrail_emulator.dns import introspect as dns_introspect
+from contrail_emulator.dns.server import DnsServer
+from contrail_emulator.dns.settings import DnsSettings
 
 from . import state, wireshark
 from .compute import Compute
@@ -81,6 +84,9 @@ class Lab:
         self._advertise = advertise
         self._state_file: Path | None = None
         self._introspect: Introspect | None = None
+        self._dns_client: ConfigClient | None = None
+        self._dns_introspect: Introspect | None = None
+        self._dns_introspect_port = 0
         self._stopped: Deferred[None] | None = None
 
     @property
@@ -185,13 +191,16 @@ class Lab:
                 address=str(dns.address),
                 port=dns.port,
                 xmpp_port=dns.xmpp_port,
-                introspect_port=dns.introspect_port,
             ),
             graph,
             capture=self.capture,
         )
-        await self.dns.start()
         await self._dns_client.start()
+        await self.dns.start()
+        metrics = Metrics()
+        dns_introspect.register_metrics(self.dns, metrics)
+        self._dns_introspect = Introspect(self.reactor, "DNS", dns_introspect.pages(self.dns), metrics)
+        self._dns_introspect_port = await self._dns_introspect.listen(dns.introspect_port)
 
     async def _allocate(self, config: ConfigNode) -> None:
         for agent in self.file.agents:
@@ -221,8 +230,8 @@ class Lab:
         for name, compute in self.computes.items():
             if compute.agent.introspect_port is not None:
                 daemons.append(state.DaemonState("agent", name, f"http://127.0.0.1:{compute.agent.introspect_port}"))
-        if self.dns is not None and self.dns.introspect_port is not None:
-            daemons.append(state.DaemonState("dns", "dns", f"http://127.0.0.1:{self.dns.introspect_port}"))
+        if self._dns_introspect is not None:
+            daemons.append(state.DaemonState("dns", "dns", f"http://127.0.0.1:{self._dns_introspect_port}"))
         self._state_file = state.write(state.LabState(self.file.name, os.getpid(), tuple(daemons)))
 
     def stop(self) -> Deferred[None]:
@@ -236,8 +245,11 @@ class Lab:
             self._state_file.unlink(missing_ok=True)
         steps: list[Callable[[], Awaitable[Any]]] = []
         steps += [compute.stop for compute in self.computes.values()]
-        if self.dns is not None:
+        if self._dns_client is not None:
             self._dns_client.stop()
+        if self._dns_introspect is not None:
+            steps.append(self._dns_introspect.stop)
+        if self.dns is not None:
             steps.append(self.dns.stop)
         steps += [control.stop for control in self.control.values()]
         if self.config is not None:

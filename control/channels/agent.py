@@ -23,6 +23,7 @@ from contrail_emulator.control.xmpp.pairing import PublishedItems, PublishPairin
 from contrail_emulator.control.xmpp.stanza import Stanza
 
 from .item import Publisher, enet_key, enet_route, unicast_key, unicast_route
+from .told import told
 
 XMPP_GROUP = GroupKey(encoding="xmpp", peer_type="xmpp")
 DELIVERED = (Family.INET, Family.INET6, Family.E_VPN)
@@ -350,6 +351,11 @@ class AgentChannel:
                 for subscription in self.subscriptions.values()
             ],
             "routes_in": routes_in,
+            "routes_out": sum(
+                told(membership)
+                for subscription in self.subscriptions.values()
+                for membership in subscription.memberships
+            ),
             "messages_out": self.counters["messages_out"],
             "config_out": self.counters["config_out"],
             "config_nodes": len(self._view.sent_nodes),

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from contrail_emulator.control.bgp import update
-from contrail_emulator.control.bgp.capability import Negotiated
+from contrail_emulator.control.bgp.negotiation import Negotiated
 from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.graceful_restart import NEVER_STALE
@@ -20,6 +20,7 @@ from contrail_emulator.control.bgp.settings import PeerSettings
 from contrail_emulator.control.routing import GroupKey, Membership, RoutingCore, Source, SourceKind
 
 from .bgp_import import ImportPolicy, ImportSettings
+from .told import told
 from .end_of_rib import CHECK_SECONDS, Moment, may_send
 
 TABLES: Mapping[Family, str] = {
@@ -286,5 +287,8 @@ class PeerChannel:
 
     def row(self) -> Mapping[str, Any]:
         """What introspect adds to the speaker's own row."""
-        routes_out = sum(membership.told_count for membership in self._memberships.values())
-        return {"routes_out": routes_out, "channel": dict(self.counters)}
+        return {
+            "routes_in": sum(table.sources.get(self._source, 0) for table in self._core.tables.values()) if self._source else 0,
+            "routes_out": sum(told(membership) for membership in self._memberships.values()),
+            "channel": dict(self.counters),
+        }

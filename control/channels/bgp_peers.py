@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.family import Family
-from contrail_emulator.control.bgp.speaker import Peer
+from contrail_emulator.control.bgp.neighbour import Peer
 from contrail_emulator.control.bgp.update import Received
 from contrail_emulator.control.routing import RoutingCore
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 
 from contrail_emulator.control.bgp import community, ext_community, rd
-from contrail_emulator.control.bgp.attributes import Attributes, Pmsi
+from contrail_emulator.control.bgp.attributes import Attributes, PmsiTunnel
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.label import label_bytes
 from contrail_emulator.control.routing import Flag
@@ -243,7 +243,7 @@ def _communities(tags: tuple[str, ...]) -> Iterator[int]:
             continue  # a control node skips what it can't read
 
 
-def _pmsi(entry: EnetEntry, address: IPv4Address | IPv6Address, hop: NextHop, vxlan: bool) -> Pmsi:
+def _pmsi(entry: EnetEntry, address: IPv4Address | IPv6Address, hop: NextHop, vxlan: bool) -> PmsiTunnel:
     """The tunnel of a broadcast item: ingress replication, or assisted replication of a leaf (reference/xmpp.md 2.3)."""
     if entry.replicator_address:
         kind, flags, identifier = PMSI_ASSISTED_REPLICATION, PMSI_AR_LEAF, ip_address(entry.replicator_address).packed
@@ -253,7 +253,7 @@ def _pmsi(entry: EnetEntry, address: IPv4Address | IPv6Address, hop: NextHop, vx
             flags |= PMSI_AR_REPLICATOR | PMSI_LEAF_INFO
         if not entry.edge_replication_not_supported:
             flags |= PMSI_EDGE_REPLICATION
-    return Pmsi(flags, kind, int.from_bytes(_label(hop.label, vxlan), "big"), identifier)
+    return PmsiTunnel(flags, kind, _label(hop.label, vxlan), identifier)
 
 
 def _host(text: str) -> bytes:
