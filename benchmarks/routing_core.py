@@ -18,7 +18,7 @@ from contrail_emulator.control.bgp import ext_community, rd, update
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.routing import CoreSettings, GroupKey, InstanceSettings, RoutingCore, Source, SourceKind
-from contrail_emulator.control.routing.groups import Paths
+from contrail_emulator.control.routing.group_key import Paths
 
 AS = 64512
 TABLE = "bgp.l3vpn.0"
@@ -182,7 +182,9 @@ def memory(count: int, per_update: int) -> None:
     gc.collect()
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    print(f"memory     {per_update:3} per UPDATE: {used / count:6.0f} bytes per prefix, keys and attribute sets included")
+    print(
+        f"memory     {per_update:3} per UPDATE: {used / count:6.0f} bytes per prefix, keys and attribute sets included"
+    )
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """The routing core of a control node: tables, instances, replication and update groups. It knows no session."""
 
 from .core import CoreSettings, RoutingCore
-from .groups import Encoder, GroupKey, Member, Membership
+from .group_key import Encoder, GroupKey, Member
+from .groups import Membership
 from .instance import MASTER_INSTANCE, InstanceSettings
 from .path import Flag, Path
 from .source import Source, SourceKind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contrail_emulator.control.bgp.attributes import AsPath
 from contrail_emulator.control.bgp.attributes.as_path import Segment
 
-from .groups import GroupKey
+from .group_key import GroupKey
 
 
 def is_private(asn: int) -> bool:

@@ -24,6 +24,8 @@ class AttributeSet:
     """
 
     __slots__ = (
+        "_sticky_loses",
+        "_targets",
         "as_length",
         "attributes",
         "count",
@@ -35,8 +37,8 @@ class AttributeSet:
         "memo",
         "neighbor_as",
         "origin",
+        "ranked",
         "single",
-        "targets",
     )
 
     def __init__(self, attributes: Attributes, sticky_loses: bool) -> None:
@@ -45,6 +47,24 @@ class AttributeSet:
         self.count = 0
         self.generation = 0
         self.memo: dict[Hashable, Any] = {}
+        self.llgr_stale = community.LLGR_STALE in attributes.communities
+        self._targets: tuple[bytes, ...] | None = None
+        self._sticky_loses = sticky_loses
+        self.ranked = False
+        self.grade: tuple[int, bool, bool, int] = (0, False, False, 0)
+        self.as_length = self.neighbor_as = self.origin = self.med = 0
+        self.has_origin_vn_path = False
+
+    @property
+    def targets(self) -> tuple[bytes, ...]:
+        """The route targets."""
+        if self._targets is None:
+            self._targets = read_targets(self.attributes.ext_communities)
+        return self._targets
+
+    def rank(self) -> None:
+        """Read what path selection compares: put off until there are two paths to choose from."""
+        attributes = self.attributes
         local_pref = attributes.local_pref
         leaf = sticky = False
         sequence = 0
@@ -57,16 +77,15 @@ class AttributeSet:
         self.grade = (
             -(100 if local_pref is None else local_pref),
             leaf,
-            sticky if sticky_loses else not sticky,
+            sticky if self._sticky_loses else not sticky,
             -sequence,
         )
-        self.targets = read_targets(attributes.ext_communities)
-        self.llgr_stale = community.LLGR_STALE in attributes.communities
         self.as_length = attributes.as_path.length
         self.neighbor_as = attributes.as_path.first
         self.has_origin_vn_path = bool(attributes.origin_vn_path)
         self.origin = attributes.origin or 0
         self.med = attributes.med or 0
+        self.ranked = True
 
 
 class AttributeTable:

@@ -15,7 +15,8 @@ from contrail_emulator.control.bgp.family import Family
 from .attribute_set import AttributeTable
 from .evpn import EvpnManager
 from .export import BgpExport, XmppExport
-from .groups import Encoder, Exporter, GroupKey, Member, Membership, UpdateGroup
+from .group_key import Encoder, GroupKey, Member
+from .groups import Exporter, Membership, UpdateGroup
 from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
 from .multicast import LabelBlocks, TreeManager
 from .path import LLGR_STALE, STALE, Path
@@ -142,9 +143,7 @@ class RoutingCore:
             instance.tables[family] = self.tables[name] = table
             if not settings.is_master and family in _MANAGED:
                 manager = (
-                    EvpnManager(self, table)
-                    if family is Family.E_VPN
-                    else TreeManager(self, table, self.label_blocks)
+                    EvpnManager(self, table) if family is Family.E_VPN else TreeManager(self, table, self.label_blocks)
                 )
                 self.managers[table] = manager
                 self._listeners[table] = manager.changed

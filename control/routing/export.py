@@ -14,7 +14,8 @@ from contrail_emulator.control.bgp.family import Family
 
 from . import as_path_edits, evpn, origin_vn
 from .ermvpn_key import NATIVE
-from .groups import Export, GroupKey, UpdateGroup
+from .group_key import GroupKey
+from .groups import Export, UpdateGroup
 from .path import INFEASIBLE, LLGR_STALE, Path
 from .table import Route
 

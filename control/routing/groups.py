@@ -15,14 +15,11 @@ the routes concerned tells only those it concerns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from contrail_emulator.control.bgp.attributes import Attributes
-from contrail_emulator.control.bgp.family import Family
-
-from .olist import Olist
+from .group_key import Encoder, GroupKey, Member
+from .ring import Advert, Marker, Reach, Walk
 from .source import Source
 
 if TYPE_CHECKING:
@@ -30,64 +27,6 @@ if TYPE_CHECKING:
 
 SLICE = 512
 """Adverts read, or routes walked, before another group gets its turn."""
-
-Paths = tuple[tuple[Attributes, bytes], ...]
-"""The (attributes, payload) pairs of one advertised route: one pair over BGP, all of equal cost over XMPP."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupKey:
-    """All that makes two members hear different bytes (reference/bgp.md 4.7).
-
-    `encoding` is `bgp` or `xmpp`; `peer_type` is `ibgp`, `ebgp` or `xmpp`; `private_as_action` is `""`, `remove`,
-    `remove-all` or `replace-all`; `default_tunnel_encap` names the encapsulations that replace a route's own;
-    `next_hop`, when not empty, replaces the next hop (4 or 16 bytes).
-    """
-
-    encoding: str
-    peer_type: str
-    peer_as: int = 0
-    local_as: int = 0
-    as4: bool = True
-    as_override: bool = False
-    cluster_id: int = 0
-    private_as_action: str = ""
-    llgr: bool = False
-    default_tunnel_encap: tuple[str, ...] = ()
-    next_hop: bytes = b""
-
-
-class Encoder(Protocol):
-    """Turns routes into whole messages. `joins`: messages may be concatenated before they are delivered."""
-
-    joins: bool
-
-    def reach(
-        self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Paths]]
-    ) -> Sequence[bytes]:
-        """Messages that announce `routes` ((key, paths) pairs), which all share their attribute sets."""
-
-    def reach_olist(
-        self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Olist]]
-    ) -> Sequence[bytes]:
-        """Messages that give an agent the replication lists of its own routes (XMPP, e-vpn and erm-vpn only)."""
-
-    def unreach(
-        self, table: str, family: Family, instance: str, key: GroupKey, keys: Sequence[bytes]
-    ) -> Sequence[bytes]:
-        """Messages that withdraw `keys`."""
-
-
-class Member(Protocol):
-    """Who a group sends to."""
-
-    @property
-    def name(self) -> str:
-        """For introspect."""
-
-    def deliver(self, message: bytes) -> bool:
-        """Take bytes. False: they are taken, and when the slice at hand is delivered (one call where messages may be
-        joined) no more come until `membership.unblocked()` is called."""
 
 
 class Exporter(Protocol):
@@ -99,48 +38,6 @@ class Exporter(Protocol):
 
 Export = tuple[Any, Any, int]
 """Attributes and payload, or over XMPP a tuple of each, or an Olist and nothing; and who is to have it, as bits."""
-
-
-class Advert:
-    """What a group says, has said and is to say about one route."""
-
-    __slots__ = ("attributes", "current", "following", "group", "mask", "next", "payload", "prev", "route", "told")
-
-    def __init__(self, group: UpdateGroup, route: Route) -> None:
-        self.group = group
-        self.route = route
-        self.following: Advert | None = None  # the advert of another group for the same route
-        self.prev: Advert | Marker | None = None
-        self.next: Advert | Marker | None = None
-        self.attributes: Any = None
-        self.payload: Any = b""
-        self.mask = 0
-        self.told = 0
-        self.current = 0
-
-
-class Marker:
-    """Members that have read the ring up to here: all of them can be sent to, or all are blocked."""
-
-    __slots__ = ("bits", "next", "prev", "ready")
-
-    def __init__(self, bits: int, ready: bool) -> None:
-        self.bits = bits
-        self.ready = ready
-        self.prev: Advert | Marker | None = None
-        self.next: Advert | Marker | None = None
-
-
-class Walk:
-    """Routes still to be compared with what some members have."""
-
-    __slots__ = ("bits", "initial", "position", "routes")
-
-    def __init__(self, bits: int, routes: list[Route], position: int = 0, initial: bool = False) -> None:
-        self.bits = bits
-        self.routes = routes
-        self.position = position
-        self.initial = initial
 
 
 class Membership:
@@ -515,7 +412,7 @@ class UpdateGroup:
         """Send what follows `marker` to its members: a slice, or up to the next marker whose members can be sent to."""
         bits = marker.bits
         ring = self._ring
-        reach = _Reach(self)
+        reach = Reach(self)
         gone: dict[int, list[bytes]] = {}
         left = SLICE
         node = marker.next
@@ -567,7 +464,7 @@ class UpdateGroup:
     def _walk(self, walk: Walk) -> int:
         """Compare the next slice of a walk's routes with what its members have. Returns how many there were."""
         bits = walk.bits
-        reach = _Reach(self)
+        reach = Reach(self)
         gone: dict[int, list[bytes]] = {}
         start = walk.position
         end = min(start + SLICE, len(walk.routes))
@@ -587,7 +484,7 @@ class UpdateGroup:
                     membership.on_joined(membership)
         return end - start + 1
 
-    def _compare_one(self, route: Route, bits: int, reach: _Reach, gone: dict[int, list[bytes]]) -> None:
+    def _compare_one(self, route: Route, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
         advert = self.find(route)
         export = self._exporter(self, route) if route.best is not None else None
         if export is None:
@@ -636,7 +533,7 @@ class UpdateGroup:
         advert.next = node
         node.prev = advert
 
-    def _deliver(self, bits: int, reach: _Reach, gone: dict[int, list[bytes]]) -> None:
+    def _deliver(self, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
         """Encode what was collected, once per attributes and receivers, and hand it to `bits`."""
         batches: dict[int, list[bytes]] = {}
         table, counters = self.table, self.counters
@@ -671,36 +568,3 @@ class UpdateGroup:
                     blocked = not membership.member.deliver(message) or blocked
             if blocked and membership.group is self and not membership.blocked:
                 self._block(membership)
-
-
-class _Reach:
-    """Adverts collected for encoding: (receivers, [(key, paths)]) per attribute sets and receivers."""
-
-    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches", "olists")
-
-    def __init__(self, group: UpdateGroup) -> None:
-        self.batches: list[tuple[int, list[tuple[bytes, Paths]]]] = []
-        self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
-        self._index: dict[tuple[Any, int], list[tuple[bytes, Paths]]] = {}
-        self._single = group.key.encoding == "bgp"
-        self._attributes: Any = None
-        self._receivers = 0
-        self._routes: list[tuple[bytes, Paths]] = []
-
-    def add(self, advert: Advert, receivers: int) -> None:
-        attributes = advert.attributes
-        if isinstance(attributes, Olist):
-            self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
-            return
-        if attributes is not self._attributes or receivers != self._receivers:
-            self._attributes = attributes
-            self._receivers = receivers
-            found = self._index.get((attributes, receivers))
-            if found is None:
-                found = self._index[attributes, receivers] = []
-                self.batches.append((receivers, found))
-            self._routes = found
-        if self._single:
-            self._routes.append((advert.route.key, ((attributes, advert.payload),)))
-        else:
-            self._routes.append((advert.route.key, tuple(zip(attributes, advert.payload, strict=True))))

@@ -190,5 +190,3 @@ class RouteTargets:
     def interested(self, target: bytes) -> tuple[Source, ...]:
         """For introspect: the peers that asked for a target."""
         return tuple(self._interest.get(target, ()))
-
-

@@ -25,6 +25,10 @@ def compare_preference(a: Path, b: Path, always_compare_med: bool = False) -> in
     x, y = a.shared, b.shared
     if x is y:
         return (a.flags & LLGR_STALE) - (b.flags & LLGR_STALE) if not x.llgr_stale else 0
+    if not x.ranked:
+        x.rank()
+    if not y.ranked:
+        y.rank()
     if x.grade != y.grade:
         return -1 if x.grade < y.grade else 1
     stale_x = x.llgr_stale or bool(a.flags & LLGR_STALE)

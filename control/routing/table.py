@@ -14,8 +14,10 @@ from .source import Source
 
 if TYPE_CHECKING:
     from .core import RoutingCore
-    from .groups import Advert, GroupKey, UpdateGroup
+    from .group_key import GroupKey
+    from .groups import UpdateGroup
     from .instance import Instance
+    from .ring import Advert
 
 VPN_OF = {
     Family.INET: Family.INET_VPN,
@@ -345,9 +347,7 @@ class Table:
     def _untrack(self, route: Route, path: Path) -> None:
         """Forget what only `path`, which is no longer in the list, carried."""
         for target in path.shared.targets:
-            if any(
-                target in other.shared.targets for other in route.paths() if self.vpn or other.primary is None
-            ):
+            if any(target in other.shared.targets for other in route.paths() if self.vpn or other.primary is None):
                 continue
             routes = self.targets[target]
             del routes[route]

@@ -38,7 +38,9 @@ class PickleEncoder:
     def unreach(self, table: str, family: Family, instance: str, key: GroupKey, keys: Sequence[bytes]) -> list[bytes]:
         return [self._pack("unreach", table, instance, list(keys), ())]
 
-    def reach_olist(self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[Any]) -> list[bytes]:
+    def reach_olist(
+        self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[Any]
+    ) -> list[bytes]:
         return [self._pack("olist", table, instance, [(k, olist) for k, olist in routes], ())]
 
     def _pack(self, verb: str, table: str, instance: str, body: Any, routes: Sequence[Any]) -> bytes:
@@ -153,14 +155,22 @@ class Bench:
     def rt(*texts: str) -> tuple[bytes, ...]:
         return tuple(ext_community.route_target(text) for text in texts)
 
-    def attributes(self, *targets: str, next_hop: str = "192.0.2.1", extra: tuple[bytes, ...] = (), **fields: Any) -> Attributes:
+    def attributes(
+        self, *targets: str, next_hop: str = "192.0.2.1", extra: tuple[bytes, ...] = (), **fields: Any
+    ) -> Attributes:
         communities = self.rt(*targets) + extra
         return Attributes.make(
             next_hop=bytes(int(part) for part in next_hop.split(".")), ext_communities=communities, **fields
         )
 
     def instance(
-        self, name: str, index: int, imports: Sequence[str] = (), exports: Sequence[str] = (), vn: int | None = None, **more: Any
+        self,
+        name: str,
+        index: int,
+        imports: Sequence[str] = (),
+        exports: Sequence[str] = (),
+        vn: int | None = None,
+        **more: Any,
     ) -> InstanceSettings:
         return InstanceSettings(
             name=name,
@@ -203,7 +213,9 @@ class Bench:
         values: dict[str, Any] = {"peer_as": AS if peer_type == "ibgp" else 65001, "local_as": AS} | fields
         return GroupKey(encoding="bgp", peer_type=peer_type, **values)
 
-    def join(self, table: str, peer_type: str = "ibgp", name: str = "sink", source: Source | None = None, **fields: Any) -> Sink:
+    def join(
+        self, table: str, peer_type: str = "ibgp", name: str = "sink", source: Source | None = None, **fields: Any
+    ) -> Sink:
         sink = Sink(name, source)
         self.rejoin(sink, table, self.key(peer_type, **fields))
         return sink

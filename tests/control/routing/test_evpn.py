@@ -35,7 +35,13 @@ def imet_key(number: int, tag: int = 0, instance_id: int = 1) -> bytes:
 
 
 def broadcast(
-    bench: Bench, agent: Source, number: int, flags: int = 0, kind: int = pmsi.INGRESS_REPLICATION, tag: int = 0, replicator: int = 0
+    bench: Bench,
+    agent: Source,
+    number: int,
+    flags: int = 0,
+    kind: int = pmsi.INGRESS_REPLICATION,
+    tag: int = 0,
+    replicator: int = 0,
 ) -> None:
     attributes = bench.attributes(
         next_hop=f"192.0.2.{number}",
@@ -54,7 +60,9 @@ def imet(bench: Bench, source: Source, number: int, flags: int = 0, target: str 
         target,
         next_hop=f"192.0.2.{number}",
         extra=(VXLAN,),
-        pmsi=PmsiTunnel.make(flags, fields.pop("kind", 6), 5000 + number, bytes([192, 0, 2, fields.pop("id", number)]), True),
+        pmsi=PmsiTunnel.make(
+            flags, fields.pop("kind", 6), 5000 + number, bytes([192, 0, 2, fields.pop("id", number)]), True
+        ),
         as_path=AsPath.sequence(65001),
     )
     bench.core.update("bgp.evpn.0", source, imet_key(number), attributes, b"")
@@ -182,7 +190,9 @@ def test_mac_routes_reach_agents_and_routers_with_rd(blue: Bench) -> None:
         ((ext_community.origin_vn(64512, 101),), {"blue", "both"}),
     ],
 )
-def test_evpn_import_needs_the_vrfs_own_network(bench: Bench, communities: tuple[bytes, ...], expected: set[str]) -> None:
+def test_evpn_import_needs_the_vrfs_own_network(
+    bench: Bench, communities: tuple[bytes, ...], expected: set[str]
+) -> None:
     bench.add("blue", 1, [TARGET], [TARGET])
     bench.add("both", 2, [TARGET], [TARGET], vn=101)
     bench.add("other", 3, [TARGET])
@@ -199,8 +209,12 @@ def test_prefix_routes_leak_by_target_alone(bench: Bench) -> None:
     bench.add("other", 2, [TARGET])
     agent = bench.agent("agent")
     prefix = b"\x05" + bytes(8) + bytes(4) + bytes([24, 10, 1, 1, 0])
-    bench.core.update("blue.evpn.0", agent, prefix, bench.attributes(), ESI + bytes(4) + b"\0\0\1", rd=rd.parse("192.0.2.1:1"))
-    bench.core.update("blue.evpn.0", agent, mac_key(bytes(8)), bench.attributes(), ESI + b"\0\0\1", rd=rd.parse("192.0.2.1:1"))
+    bench.core.update(
+        "blue.evpn.0", agent, prefix, bench.attributes(), ESI + bytes(4) + b"\0\0\1", rd=rd.parse("192.0.2.1:1")
+    )
+    bench.core.update(
+        "blue.evpn.0", agent, mac_key(bytes(8)), bench.attributes(), ESI + b"\0\0\1", rd=rd.parse("192.0.2.1:1")
+    )
     bench.flush()
     assert bench.keys("other.evpn.0") == {prefix}
     assert {key[0] for key in bench.keys("bgp.evpn.0")} == {2, 5}

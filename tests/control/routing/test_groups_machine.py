@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from contrail_emulator.control.bgp.attributes import AsPath
 from contrail_emulator.control.routing import groups
 
 if TYPE_CHECKING:
-    from control.routing.conftest import AS, Bench, Sink
+    from control.routing.conftest import Bench, Sink
 
 TABLE = "bgp.l3vpn.0"
 KEYS = 12
@@ -36,7 +43,13 @@ def machine(make_bench: Callable[..., Bench], cluster_id: int) -> type[RuleBased
             self.sinks: dict[int, Sink] = {}
             self.clean = True
 
-        @rule(peer=st.integers(0, 5), first=st.integers(0, KEYS - 1), count=st.integers(1, KEYS), variant=st.integers(0, 3), loop=st.booleans())
+        @rule(
+            peer=st.integers(0, 5),
+            first=st.integers(0, KEYS - 1),
+            count=st.integers(1, KEYS),
+            variant=st.integers(0, 3),
+            loop=st.booleans(),
+        )
         def announce(self, peer: int, first: int, count: int, variant: int, loop: bool) -> None:
             kind, asn = PEERS[peer]
             path = [] if kind == "ibgp" else [asn]
@@ -46,11 +59,18 @@ def machine(make_bench: Callable[..., Bench], cluster_id: int) -> type[RuleBased
             # The local preference makes the order of sources total: what is best does not depend on arrival.
             preference = 100 + (variant % 2) * 10 + peer
             attributes = self.bench.attributes(
-                "target:64512:1", local_pref=preference, med=None, as_path=AsPath.sequence(*path), communities=(variant,)
+                "target:64512:1",
+                local_pref=preference,
+                med=None,
+                as_path=AsPath.sequence(*path),
+                communities=(variant,),
             )
             keys = [(first + i) % KEYS for i in range(count)]
             self.bench.core.update_many(
-                TABLE, self.sources[peer], attributes, [(bytes(8) + bytes([32, 10, 0, 0, k]), bytes([0, 0, peer])) for k in keys]
+                TABLE,
+                self.sources[peer],
+                attributes,
+                [(bytes(8) + bytes([32, 10, 0, 0, k]), bytes([0, 0, peer])) for k in keys],
             )
             for k in keys:
                 self.paths[k, peer] = (preference, variant, loop)
@@ -79,7 +99,12 @@ def machine(make_bench: Callable[..., Bench], cluster_id: int) -> type[RuleBased
                 return
             kind, asn = PEERS[peer]
             self.sinks[peer] = self.bench.join(
-                TABLE, kind, f"peer{peer}", self.sources[peer], peer_as=asn, cluster_id=cluster_id if kind == "ibgp" else 0
+                TABLE,
+                kind,
+                f"peer{peer}",
+                self.sources[peer],
+                peer_as=asn,
+                cluster_id=cluster_id if kind == "ibgp" else 0,
             )
             self.clean = False
 

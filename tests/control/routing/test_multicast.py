@@ -47,7 +47,9 @@ class Agents:
             self.sinks[number] = bench.join("blue.ermvpn.0", "xmpp", f"agent{number}", self.sources[number])
         first = first or number * 1000
         edge = Edge(address(number), ((first, last or first + 99),))
-        attributes = bench.attributes(next_hop=f"192.0.2.{number}", extra=(UDP,), local_pref=100, edge_discovery=(edge,))
+        attributes = bench.attributes(
+            next_hop=f"192.0.2.{number}", extra=(UDP,), local_pref=100, edge_discovery=(edge,)
+        )
         source = self.sources[number]
         bench.core.update("blue.ermvpn.0", source, native_key(number), attributes, rd=rd.parse(f"192.0.2.{number}:1"))
 
@@ -154,7 +156,9 @@ def test_local_tree_route_names_the_last_agent(agents: Agents) -> None:
     assert attributes.edge_discovery == (Edge(address(3), ((3000, 3000),)),) * 3
     assert attributes.next_hop == bytes([10, 0, 0, 1])
     assert {ext_community.text(value) for value in attributes.ext_communities} == {
-        TARGET, "encapsulation:udp", "originvn:64512:101",
+        TARGET,
+        "encapsulation:udp",
+        "originvn:64512:101",
     }
 
 

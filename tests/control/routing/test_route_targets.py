@@ -37,9 +37,14 @@ def vpn_sink(bench: Bench, source: Source, filtered: bool = True, kind: str = "i
 
 def add_routes(bench: Bench) -> Source:
     injector = bench.ebgp("injector", 65009, 9)
-    for number, targets in enumerate((("target:64512:1",), ("target:64512:2",), ("target:64512:1", "target:64512:2"), ())):
+    for number, targets in enumerate(
+        (("target:64512:1",), ("target:64512:2",), ("target:64512:1", "target:64512:2"), ())
+    ):
         bench.core.update(
-            "bgp.l3vpn.0", injector, bench.vpn("65009:1", f"10.0.{number}.0/24"), bench.attributes(*targets, as_path=AsPath.sequence(65009))
+            "bgp.l3vpn.0",
+            injector,
+            bench.vpn("65009:1", f"10.0.{number}.0/24"),
+            bench.attributes(*targets, as_path=AsPath.sequence(65009)),
         )
     bench.flush()
     return injector
@@ -95,7 +100,10 @@ def test_routes_that_come_after_the_filter(bench: Bench) -> None:
     injector = add_routes(bench)
     assert seen(sink) == {1, 2, 3}
     bench.core.update(
-        "bgp.l3vpn.0", injector, bench.vpn("65009:1", "10.0.1.0/24"), bench.attributes("target:64512:5", as_path=AsPath.sequence(65009))
+        "bgp.l3vpn.0",
+        injector,
+        bench.vpn("65009:1", "10.0.1.0/24"),
+        bench.attributes("target:64512:5", as_path=AsPath.sequence(65009)),
     )
     bench.flush()
     assert seen(sink) == {2, 3}

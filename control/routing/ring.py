@@ -1,0 +1,87 @@
+"""The nodes of an update group's ring, and what is collected from them for encoding. `groups` explains them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .group_key import Paths
+from .olist import Olist
+
+if TYPE_CHECKING:
+    from .groups import UpdateGroup
+    from .table import Route
+
+
+class Advert:
+    """What a group says, has said and is to say about one route."""
+
+    __slots__ = ("attributes", "current", "following", "group", "mask", "next", "payload", "prev", "route", "told")
+
+    def __init__(self, group: UpdateGroup, route: Route) -> None:
+        self.group = group
+        self.route = route
+        self.following: Advert | None = None  # the advert of another group for the same route
+        self.prev: Advert | Marker | None = None
+        self.next: Advert | Marker | None = None
+        self.attributes: Any = None
+        self.payload: Any = b""
+        self.mask = 0
+        self.told = 0
+        self.current = 0
+
+
+class Marker:
+    """Members that have read the ring up to here: all of them can be sent to, or all are blocked."""
+
+    __slots__ = ("bits", "next", "prev", "ready")
+
+    def __init__(self, bits: int, ready: bool) -> None:
+        self.bits = bits
+        self.ready = ready
+        self.prev: Advert | Marker | None = None
+        self.next: Advert | Marker | None = None
+
+
+class Walk:
+    """Routes still to be compared with what some members have."""
+
+    __slots__ = ("bits", "initial", "position", "routes")
+
+    def __init__(self, bits: int, routes: list[Route], position: int = 0, initial: bool = False) -> None:
+        self.bits = bits
+        self.routes = routes
+        self.position = position
+        self.initial = initial
+
+
+class Reach:
+    """Adverts collected for encoding: (receivers, [(key, paths)]) per attribute sets and receivers."""
+
+    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches", "olists")
+
+    def __init__(self, group: UpdateGroup) -> None:
+        self.batches: list[tuple[int, list[tuple[bytes, Paths]]]] = []
+        self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
+        self._index: dict[tuple[Any, int], list[tuple[bytes, Paths]]] = {}
+        self._single = group.key.encoding == "bgp"
+        self._attributes: Any = None
+        self._receivers = 0
+        self._routes: list[tuple[bytes, Paths]] = []
+
+    def add(self, advert: Advert, receivers: int) -> None:
+        attributes = advert.attributes
+        if isinstance(attributes, Olist):
+            self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
+            return
+        if attributes is not self._attributes or receivers != self._receivers:
+            self._attributes = attributes
+            self._receivers = receivers
+            found = self._index.get((attributes, receivers))
+            if found is None:
+                found = self._index[attributes, receivers] = []
+                self.batches.append((receivers, found))
+            self._routes = found
+        if self._single:
+            self._routes.append((advert.route.key, ((attributes, advert.payload),)))
+        else:
+            self._routes.append((advert.route.key, tuple(zip(attributes, advert.payload, strict=True))))
