@@ -3,5 +3,6 @@
 from .interface import Bus, Subscription
 from .local import LocalBus
 from .message import Message, MessageError
+from .sqlite import SqliteBus
 
-__all__ = ["Bus", "LocalBus", "Message", "MessageError", "Subscription"]
+__all__ = ["Bus", "LocalBus", "Message", "MessageError", "SqliteBus", "Subscription"]

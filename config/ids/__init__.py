@@ -2,6 +2,7 @@
 
 from .allocator import Allocator, Exhausted
 from .local import LocalIds
+from .sqlite import SqliteIds
 from .pools import ROUTE_TARGETS, ROUTE_TARGETS_4_BYTE, SECURITY_GROUPS, VIRTUAL_NETWORKS, Pool, subnet_pool
 from .tree import Election, Ids, IdsError, NameTaken, NodeExists
 
@@ -19,5 +20,6 @@ __all__ = [
     "NameTaken",
     "NodeExists",
     "Pool",
+    "SqliteIds",
     "subnet_pool",
 ]

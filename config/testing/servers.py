@@ -1,0 +1,155 @@
+"""Start, kill and stop real RabbitMQ, ZooKeeper and Cassandra on loopback, without systemd or containers.
+
+What each needs was tried out: reference/backends.md. Every process is a child in its own process group and is ended by
+its id; nothing outlives `stop`.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+ZOOKEEPER = Path("/usr/share/zookeeper/bin/zkServer.sh")
+START_SECONDS = 60.0
+HOST = "127.0.0.1"
+
+
+class Absent(Exception):
+    """The server cannot be run on this machine; the text says what is missing."""
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listening(port: int) -> bool:
+    """Does anybody accept connections there?"""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+class Server:
+    """One server process. `start` waits until it accepts connections; `kill` is kill -9; `stop` ends it for good."""
+
+    def __init__(self, name: str, command: list[str], folder: Path, port: int, environment: dict[str, str]) -> None:
+        self.name = name
+        self.port = port
+        self.folder = folder
+        self._command = command
+        self._environment = {**os.environ, **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it and wait until it listens."""
+        with (self.folder / "output").open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not listening(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                text = (self.folder / "output").read_text(errors="replace")[-2000:]
+                raise Absent(f"{self.name} did not start: {text}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for sent in (how, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, sent)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+
+
+class RabbitMq(Server):
+    """A broker with an epmd of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        if not RABBITMQ.exists():
+            raise Absent(f"{RABBITMQ} is not installed")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plugins").write_text("[].\n")
+        port, self._epmd_port = free_port(), free_port()
+        epmd = shutil.which("epmd")
+        if epmd is None:
+            raise Absent("epmd is not installed")
+        self._epmd_command = [epmd, "-address", HOST, "-port", str(self._epmd_port)]
+        self._epmd: subprocess.Popen[bytes] | None = None
+        environment = {
+            "RABBITMQ_NODENAME": f"test{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": HOST,
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
+            "ERL_EPMD_ADDRESS": HOST,
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "HOME": str(folder),
+        }
+        super().__init__("RabbitMQ", [str(RABBITMQ)], folder, port, environment)
+
+    def start(self) -> None:
+        if self._epmd is None:
+            self._epmd = subprocess.Popen(
+                self._epmd_command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait()
+            self._epmd = None
+
+
+class ZooKeeper(Server):
+    """A stand-alone server."""
+
+    def __init__(self, folder: Path) -> None:
+        if not ZOOKEEPER.exists():
+            raise Absent(f"{ZOOKEEPER} is not installed")
+        folder.mkdir(parents=True, exist_ok=True)
+        port = free_port()
+        settings = folder / "zoo.cfg"
+        settings.write_text(
+            f"tickTime=500\ndataDir={folder / 'data'}\nclientPort={port}\nclientPortAddress={HOST}\n"
+            "admin.enableServer=false\n"
+        )
+        environment = {"ZOO_LOG_DIR": str(folder), "JVMFLAGS": "-Xmx128m -XX:+UseSerialGC"}
+        command = [str(ZOOKEEPER), "start-foreground", str(settings)]
+        super().__init__("ZooKeeper", command, folder, port, environment)
