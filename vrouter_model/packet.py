@@ -108,7 +108,7 @@ class Packet:
         self.replication = 0
         self.my_mac = False
         self.etree = False
-        self.etree_root = True
+        self.etree_root = False
         self.l2_control_data = False
         self.dscp = -1
         self.dotonep = -1

@@ -130,12 +130,8 @@ class Host:
         self.add(Vif(vif, VifType.VIRTUAL, flags, vrf, f"tap{vif}", nh_id=routed))
         self.connect(vif)
         self.add(
-            NextHop(
-                routed, NhType.ENCAP, Family.INET, NhFlag.VALID | policy, vrf, (vif,), header + b"\x08\x00"
-            ),
-            NextHop(
-                bridged, NhType.ENCAP, Family.BRIDGE, NhFlag.VALID | policy, vrf, (vif,), header + b"\x08\x00"
-            ),
+            NextHop(routed, NhType.ENCAP, Family.INET, NhFlag.VALID | policy, vrf, (vif,), header + b"\x08\x00"),
+            NextHop(bridged, NhType.ENCAP, Family.BRIDGE, NhFlag.VALID | policy, vrf, (vif,), header + b"\x08\x00"),
             BridgeRoute(vrf, hardware, bridged),
             InetRoute(vrf, ip(address), 32, routed, label_flags=RouteFlag.ARP_PROXY, mac=hardware),
             MplsLabel(16 + vif if label is None else label, routed),
@@ -196,9 +192,7 @@ class Host:
             else:
                 reverse_key = FlowKey(reply_next_hop, key.dip, key.sip, key.proto, key.dport, key.sport)
             flags = FlowFlag.ACTIVE | FlowFlag.RFLOW_VALID
-            reverse = self.vr.flow_set(
-                Flow(reverse_key, action=action, flags=flags, vrf=trap.vrf, rindex=entry.index)
-            )
+            reverse = self.vr.flow_set(Flow(reverse_key, action=action, flags=flags, vrf=trap.vrf, rindex=entry.index))
             assert reverse.code == 0 or reverse.index >= 0
             answer = self.vr.flow_set(
                 Flow(

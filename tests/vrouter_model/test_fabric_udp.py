@@ -59,7 +59,11 @@ class FakeReactor:
         self._next = 40000
 
     def listenUDP(  # noqa: N802
-        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192  # noqa: N803
+        self,
+        port: int,
+        protocol: Any,
+        interface: str = "",
+        maxPacketSize: int = 8192,  # noqa: N803
     ) -> FakePort:
         if not port:
             self._next += 1

@@ -28,6 +28,9 @@ def send(vr: VRouter, packet: Packet, frame: bytes) -> None:
         interface_output.transmit(vr, vif, packet)
         return
     entry = vr.store.bridge.lookup(packet.dvrf, frame[:6])
+    if entry is None and vif.virtual:  # a network that only routes has no bridge entries for its machines
+        interface_output.transmit(vr, vif, packet)
+        return
     if entry is None or not entry.next_hop.valid:
         vr.drop(packet, Drop.INVALID_NH)
         return

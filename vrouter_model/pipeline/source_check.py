@@ -38,6 +38,7 @@ def _check(next_hop: NextHopEntry, packet: Packet, nesting: int) -> tuple[Source
     if not has_check(next_hop):
         return Source.VALID, -1
     if next_hop.type is NhType.ENCAP:
+        packet.etree_root = next_hop.has(NhFlag.ETREE_ROOT)
         return (Source.VALID if next_hop.device is packet.vif else Source.INVALID), -1
     if next_hop.type is NhType.TUNNEL:
         return (Source.VALID if next_hop.tunnel_destination == packet.outer_source else Source.INVALID), -1
