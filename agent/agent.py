@@ -1,4 +1,7 @@
-"""One vRouter agent: wiring only. Configuration and routes come in over XMPP, rows go to the data plane, adverts go out."""
+"""One vRouter agent: wiring only.
+
+Configuration and routes come in over XMPP, rows go to the data plane, adverts go out.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,8 @@ Connect = Callable[[ControlChannel | DnsChannel], ClientLike]
 class Agent:
     """A stand-in of contrail-vrouter-agent.
 
-    `data_plane` is a `ksync.DataPlane`; `rng` shuffles the server list and drives back-off; `uuid` names flows. Nothing is
-    opened before `start`; `connect` replaces the XMPP client, for tests over transports of their own.
+    `data_plane` is a `ksync.DataPlane`; `rng` shuffles the server list and drives back-off; `uuid` names flows.
+    Nothing is opened before `start`; `connect` replaces the XMPP client, for tests over transports of their own.
     """
 
     log = Logger()
@@ -79,9 +82,7 @@ class Agent:
             reactor, settings, self.oper, self.receiver, rng, self._routes_changed, self._connect
         )
         self.records = DnsRecords()
-        self.dns_channels = [
-            DnsChannel(settings, server, self.records) for server in settings.dns_servers[:2]
-        ]
+        self.dns_channels = [DnsChannel(settings, server, self.records) for server in settings.dns_servers[:2]]
         self._dns_clients: list[ClientLike] = []
         self.flows = FlowTable(reactor, self.oper, data_plane, uuid, settings.timers)
         self.dns_relay = DnsRelay(reactor, settings, self.oper, rng, capture)

@@ -40,7 +40,11 @@ def pages(agent: Agent) -> list[Page]:
     return [
         Page("interfaces", lambda _: interfaces(agent), "Interfaces of virtual machines, and why one is not active"),
         Page("vrfs", lambda _: vrfs(agent), "VRFs and the number of their routes"),
-        Page("routes", lambda arguments: routes(agent, arguments), "Routes: ?vrf=NAME&table=inet|inet6|evpn|bridge&prefix="),
+        Page(
+            "routes",
+            lambda arguments: routes(agent, arguments),
+            "Routes: ?vrf=NAME&table=inet|inet6|evpn|bridge&prefix=",
+        ),
         Page("nexthops", lambda _: next_hops(agent), "Next hops and who holds them"),
         Page("labels", lambda _: labels(agent), "MPLS labels of this router"),
         Page("flows", lambda _: flows(agent), "Flows, forward and reverse"),
@@ -219,7 +223,10 @@ def labels(agent: Agent) -> Rows:
 def flows(agent: Agent) -> Rows:
     found = []
     for pair in agent.flows.pairs():
-        for direction, side, other in (("forward", pair.forward, pair.reverse), ("reverse", pair.reverse, pair.forward)):
+        for direction, side, other in (
+            ("forward", pair.forward, pair.reverse),
+            ("reverse", pair.reverse, pair.forward),
+        ):
             found.append(_flow(agent, pair, direction, side, other))
     return found
 

@@ -1,4 +1,7 @@
-"""A port of a virtual machine as the orchestrator announces it (reference/agent.md 10), before configuration speaks of it."""
+"""A port of a virtual machine as the orchestrator announces it (reference/agent.md 10).
+
+Before configuration speaks of it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ class PortError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """`uuid` is the virtual-machine-interface's; `name` the tap's; `mac` text with colons; addresses are what the caller believes."""
+    """`uuid` is the virtual-machine-interface's; `name` the tap's; `mac` text with colons.
+
+    Addresses are what the caller believes.
+    """
 
     uuid: str
     vm_uuid: str

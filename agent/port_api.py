@@ -199,7 +199,7 @@ def _error(text: str, status: int = 500) -> tuple[int, dict[str, Any]]:
     return status, {"error": f"{{ {text} }}"}
 
 
-def _answer(request: IRequest, result: tuple[int, dict[str, Any]]) -> bytes:
+def _answer(request: Any, result: tuple[int, dict[str, Any]]) -> bytes:
     status, value = result
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")

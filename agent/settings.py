@@ -39,8 +39,8 @@ class Timers:
 class AgentSettings:
     """An agent's identity, peers and ports.
 
-    `tunnel_address` is the router id: the next hop that is advertised and the source of tunnels. `bind_address` is where
-    sockets are opened (default: the tunnel address). A port of 0 takes a free one; `None` opens nothing.
+    `tunnel_address` is the router id: the next hop that is advertised and the source of tunnels. `bind_address` is
+    where sockets are opened (default: the tunnel address). A port of 0 takes a free one; `None` opens nothing.
     """
 
     name: str

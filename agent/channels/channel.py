@@ -1,4 +1,7 @@
-"""One session to one control node: its generation, its timers, what it was told and what it said (reference/agent.md 3.2-3.5)."""
+"""One session to one control node.
+
+Its generation, its timers, what it was told and what it said (reference/agent.md 3.2-3.5).
+"""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class ConfigReceiver:
 
     def _link(self, unit: ConfigLink, delete: bool) -> None:
         left, right = (unit.left.type, unit.left.name), (unit.right.type, unit.right.name)
-        key = (unit.metadata, *sorted((left, right)))
+        key = (unit.metadata, min(left, right), max(left, right))
         if delete:
             self.counters["link deletes"] += 1
             if self._links.pop(key, None) is not None:

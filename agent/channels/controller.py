@@ -1,4 +1,7 @@
-"""Up to two control nodes: configuration from one, routes from both, the broadcast tree from one (reference/agent.md 3)."""
+"""Up to two control nodes.
+
+Configuration from one, routes from both, the broadcast tree from one (reference/agent.md 3).
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,8 @@ class Controller:
     def timed_out(self, channel: ControlChannel) -> None:
         """A server does not answer: it goes to the end of the list, and the next one that is not in use takes its slot.
 
-        Routes of the old server stay until the new one in its slot has said End-of-RIB. With two servers nothing changes.
+        Routes of the old server stay until the new one in its slot has said End-of-RIB. With two servers nothing
+        changes.
         """
         server = (channel.address, channel.port)
         if channel.is_ready or channel not in self.channels or server not in self.servers:

@@ -1,7 +1,7 @@
 """What one control node has been told, and what it must be told next (reference/agent.md 3.5, 3.6, 5).
 
-A VRF is subscribed before anything of it is published, and published again in full on each new session. A route goes out as
-`publish`, then `collection`; only when it differs from what was said before.
+A VRF is subscribed before anything of it is published, and published again in full on each new session. A route goes
+out as `publish`, then `collection`; only when it differs from what was said before.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Exporter:
             return False
         self.exported[vrf.name] = {}
         self.counters["subscribes"] += 1
-        self._send(Subscribe(vrf.name, vrf.index).to_bytes(self._name, RECEIVER, f"subscribe{self._number('subscribe')}"))
+        self._send(
+            Subscribe(vrf.name, vrf.index).to_bytes(self._name, RECEIVER, f"subscribe{self._number('subscribe')}")
+        )
         return True
 
     def unsubscribe(self, vrf: Vrf) -> None:
@@ -55,7 +57,9 @@ class Exporter:
             self.say(vrf.name, key, None)
         del self.exported[vrf.name]
         self.counters["unsubscribes"] += 1
-        self._send(Unsubscribe(vrf.name, vrf.index).to_bytes(self._name, RECEIVER, f"subscribe{self._number('subscribe')}"))
+        self._send(
+            Unsubscribe(vrf.name, vrf.index).to_bytes(self._name, RECEIVER, f"subscribe{self._number('subscribe')}")
+        )
 
     def say(self, vrf: str, key: ExportKey, advert: Advert | None) -> bool:
         """Publish, change or withdraw one route of a subscribed VRF; False when there was nothing to say."""

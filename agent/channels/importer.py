@@ -122,7 +122,9 @@ class Importer:
                     preference=entry.local_preference or PREFERENCE_LOW,
                     sequence=entry.effective_sequence,
                 )
-                return Path(peer, attributes, tuple(_hop(hop, entry.virtual_network) for hop in listed), sequence=sequence)
+                return Path(
+                    peer, attributes, tuple(_hop(hop, entry.virtual_network) for hop in listed), sequence=sequence
+                )
             case McastEntry():
                 hops = tuple(
                     Hop(int(IPv4Address(hop.address)), int(hop.label or 0), encaps(hop.encapsulations))

@@ -37,8 +37,8 @@ class Timer:
 class QuietTimer:
     """Fires after `inactivity` seconds without a `touch`, at the latest `limit` seconds after `start`.
 
-    With `wait_for_first` silence counts only after a first touch. What the real agent finds out by polling every 5 s is known
-    here to the moment, and a touch costs an assignment.
+    With `wait_for_first` silence counts only after a first touch. What the real agent finds out by polling every 5 s
+    is known here to the moment, and a touch costs an assignment.
     """
 
     __slots__ = ("_clock", "_done", "_inactivity", "_last", "_limit", "_started", "_timer", "_wait_for_first")
@@ -75,7 +75,8 @@ class QuietTimer:
     def _left(self) -> float:
         ends = self._started + self._limit
         if self._last is not None:
-            ends = min(ends, self._last + self._inactivity) if not self._wait_for_first else self._last + self._inactivity
+            quiet = self._last + self._inactivity
+            ends = quiet if self._wait_for_first else min(ends, quiet)
         left: float = ends - self._clock.seconds()
         return max(left, 0.0)
 

@@ -1,4 +1,7 @@
-"""All flows of one agent: set up on traps, judged again when routes change, forgotten when idle (reference/agent.md 8, 16)."""
+"""All flows of one agent.
+
+Set up on traps, judged again when routes change, forgotten when idle (reference/agent.md 8, 16).
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,7 @@ class FlowTable:
 
     log = Logger()
 
-    def __init__(
-        self, clock: Any, oper: Oper, data_plane: DataPlane, uuid: Callable[[], UUID], timers: Timers
-    ) -> None:
+    def __init__(self, clock: Any, oper: Oper, data_plane: DataPlane, uuid: Callable[[], UUID], timers: Timers) -> None:
         self._clock = clock
         self._oper = oper
         self._data_plane = data_plane

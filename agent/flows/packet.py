@@ -1,4 +1,7 @@
-"""Reading packets that the data plane hands up: the agent header and what is inside (reference/vrouter.md 5, 8). Never raises."""
+"""Reading packets that the data plane hands up: the agent header and what is inside (reference/vrouter.md 5, 8).
+
+Never raises.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,10 @@ def read_ethernet(frame: bytes) -> Ethernet | None:
 
 
 class Ip(NamedTuple):
-    """`source` and `destination` as integers; `sport` and `dport` as a flow key has them; `payload` after the IP header."""
+    """`source` and `destination` as integers; `sport` and `dport` as a flow key has them.
+
+    `payload` after the IP header.
+    """
 
     version: int
     source: int
@@ -75,7 +81,10 @@ class Ip(NamedTuple):
 
 
 def read_ip(data: bytes, embedded: bool = False) -> Ip | None:
-    """An IPv4 or IPv6 packet. An ICMP error is read as the packet it is about, turned round, as the data plane keys it."""
+    """An IPv4 or IPv6 packet.
+
+    An ICMP error is read as the packet it is about, turned round, as the data plane keys it.
+    """
     if not data:
         return None
     version = data[0] >> 4

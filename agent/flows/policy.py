@@ -30,9 +30,9 @@ def decide(
     """`sender` and `receiver` are the local interfaces at the ends, None for a remote one or when its policy is off."""
     for interface, reason in ((sender, FlowDrop.POLICY), (receiver, FlowDrop.OUT_POLICY)):
         if interface is not None and interface.policy and interface.network is not None:
-            verdict = judge(interface.network.acls, protocol, source, destination)
-            if verdict.verdict is Verdict.DENY:
-                return Decision(reason, verdict.rule)
+            network = judge(interface.network.acls, protocol, source, destination)
+            if network.verdict is Verdict.DENY:
+                return Decision(reason, network.rule)
     if sender is not None and (verdict := _groups(sender, True, protocol, source, destination)) is not None:
         return Decision(FlowDrop.SG, verdict.rule)
     if receiver is not None and (verdict := _groups(receiver, False, protocol, source, destination)) is not None:
@@ -48,9 +48,7 @@ def _groups(
     if config is None or not config.port_security or not interface.policy or not config.security_groups:
         return None
     lists: Iterable[AccessList] = [
-        access_list
-        for group in config.security_groups
-        for access_list in (group.egress if sends else group.ingress)
+        access_list for group in config.security_groups for access_list in (group.egress if sends else group.ingress)
     ]
     verdict = judge(lists, protocol, source, destination)
     return verdict if verdict.verdict is Verdict.DENY else None

@@ -1,4 +1,7 @@
-"""From a packet without a flow to a pair of entries: routes, reverse-path check, verdict (reference/agent.md 8, 16). Pure."""
+"""From a packet without a flow to a pair of entries.
+
+Routes, reverse-path check, verdict (reference/agent.md 8, 16). Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ LINK_LOCAL = 169 << 24 | 254 << 16
 
 
 class Question(NamedTuple):
-    """What is to be decided: the packet, where it came in, the next hop that keys it. Asked again when routes change."""
+    """What is to be decided: the packet, where it came in, the next hop that keys it.
+
+    Asked again when routes change.
+    """
 
     ip: Ip
     ingress: bool
@@ -83,7 +89,8 @@ def answer(oper: Oper, asked: Question) -> Answer:
     ip = asked.ip
     interface = oper.by_vif.get(asked.vif)
     vrf = oper.vrf_by_index(interface.vrf if interface is not None and interface.vrf >= 0 else asked.vrf)
-    forward = FlowKey(asked.key_next_hop, *_ends(ip), ip.protocol, ip.sport, ip.dport)
+    sip, dip = _ends(ip)
+    forward = FlowKey(asked.key_next_hop, sip, dip, ip.protocol, ip.sport, ip.dport)
     if interface is None or not interface.active:
         return _short(forward, asked, FlowDrop.UNAVAILABLE_INTF)
     if ip.version == 4 and not interface.routed:
@@ -106,7 +113,10 @@ def _decide(
     other = _local_end(oper, destination if asked.ingress else source)
     sender, receiver = (interface, other) if asked.ingress else (other, interface)
     local = asked.ingress and other is not None
-    ends = (_endpoint(ip.version, ip.source, ip.sport, source), _endpoint(ip.version, ip.destination, ip.dport, destination))
+    ends = (
+        _endpoint(ip.version, ip.source, ip.sport, source),
+        _endpoint(ip.version, ip.destination, ip.dport, destination),
+    )
     to_agent = isinstance(destination.next_hop, Interface) and destination.next_hop.vif == PKT0_VIF
     decision = decide(ip.protocol, *ends, sender, receiver if asked.ingress is False or local else None)
     reason, rule = (None, "") if to_agent else decision

@@ -1,4 +1,7 @@
-"""Where a broadcast of a VRF is copied to: remote routers, the distribution tree, local machines (reference/agent.md 15)."""
+"""Where a broadcast of a VRF is copied to.
+
+Remote routers, the distribution tree, local machines (reference/agent.md 15).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Small integers for things: interfaces, VRFs, next hops, labels. The lowest free one is taken, and kept while the thing lives."""
+"""Small integers for things: interfaces, VRFs, next hops, labels.
+
+The lowest free one is taken, and kept while the thing lives.
+"""
 
 from __future__ import annotations
 

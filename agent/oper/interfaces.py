@@ -15,7 +15,10 @@ FIRST_VM_VIF = 3
 
 @dataclass(frozen=True, slots=True)
 class VmInterface:
-    """One port with its configuration. `index` is its vif; `vrf` -1 while it has none; `why` says why it is not active."""
+    """One port with its configuration.
+
+    `index` is its vif; `vrf` -1 while it has none; `why` says why it is not active.
+    """
 
     port: Port
     index: int

@@ -1,4 +1,7 @@
-"""MPLS labels of this router: allocated from 16 on to owners (an interface, a composite), or bound by number (multicast trees)."""
+"""MPLS labels of this router.
+
+Allocated from 16 on to owners (an interface, a composite), or bound by number (multicast trees).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ MULTICAST_RESERVE = 4098
 
 
 class Labels:
-    """Label -> next hop. `changed(label, next hop or None)` is told; the next hop is held while a label points to it."""
+    """Label -> next hop. `changed(label, next hop or None)` is told.
+
+    The next hop is held while a label points to it.
+    """
 
     __slots__ = ("_changed", "_indices", "_next_hops", "_points_to")
 
@@ -64,7 +70,10 @@ class Labels:
 
 
 def multicast_range(index: int, max_labels: int, max_vrfs: int) -> tuple[int, int]:
-    """The first and last label control node `index` may use for trees: blocks from the top of the space (reference/agent.md 2)."""
+    """The first and last label control node `index` may use for trees.
+
+    Blocks from the top of the space (reference/agent.md 2).
+    """
     room = max_labels - MULTICAST_RESERVE
     count = max_vrfs if 2 * max_vrfs + MULTICAST_RESERVE < max_labels else room // 2
     return max_labels - (index + 1) * count, max_labels - index * count - 1

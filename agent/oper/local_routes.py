@@ -1,4 +1,7 @@
-"""The routes this host owes to its machines and networks: pure, from interfaces and configuration (reference/agent.md 5, 6)."""
+"""The routes this host owes to its machines and networks.
+
+Pure, from interfaces and configuration (reference/agent.md 5, 6).
+"""
 
 from __future__ import annotations
 
@@ -52,17 +55,13 @@ def machine_routes(
     vni = network.vni if _prefers_vxlan(priorities) else 0
 
     def path(address: Prefix, vn: str, both: bool, bridge: bool) -> Path:
-        machine = allocations.preference(
-            interface.uuid, address, config.local_preference, both or config.active_active
-        )
+        machine = allocations.preference(interface.uuid, address, config.local_preference, both or config.active_active)
         attributes = Attributes((vn,), groups, (), (), machine.preference, machine.sequence)
         if bridge:
             label = allocations.label(("l2", interface.uuid))
             local = Local(interface.bridged_next_hop(), label, vni, True, interface=interface.uuid)
         else:
-            local = Local(
-                interface.routed_next_hop(), l3_label, 0, True, machine.waits, interface=interface.uuid
-            )
+            local = Local(interface.routed_next_hop(), l3_label, 0, True, machine.waits, interface=interface.uuid)
         return Path(peer, attributes, local=local)
 
     vrf = interface.vrf_name
@@ -70,7 +69,10 @@ def machine_routes(
     if network.mode.routes:
         for address in config.addresses:
             table = Table.INET if address.prefix.version == 4 else Table.INET6
-            yield (vrf, table, address.prefix, peer), path(_owner(address, primary), network.name, address.active_active, False)
+            yield (
+                (vrf, table, address.prefix, peer),
+                path(_owner(address, primary), network.name, address.active_active, False),
+            )
         for floating in config.floating_ips:
             table = Table.INET if floating.address.version == 4 else Table.INET6
             parent = host(floating.fixed) if floating.fixed else primary or floating.address
@@ -82,7 +84,10 @@ def machine_routes(
         yield (vrf, Table.EVPN, EvpnKey(0, interface.mac, NO_ADDRESS), binding), own
     else:
         tag = vni
-        yield (vrf, Table.EVPN, EvpnKey(tag, interface.mac, NO_ADDRESS), peer), path(NO_ADDRESS, network.name, False, True)
+        yield (
+            (vrf, Table.EVPN, EvpnKey(tag, interface.mac, NO_ADDRESS), peer),
+            path(NO_ADDRESS, network.name, False, True),
+        )
         for address in config.addresses:
             if address.kind == "static" or not address.prefix.is_host:
                 continue
@@ -104,12 +109,12 @@ def flood_route(vrf: str, network: VirtualNetwork, priorities: tuple[Encap, ...]
     vni = network.vni if _prefers_vxlan(priorities) else 0
     peer = Peer(PeerKind.LOCAL_VM)
     local = Local(DISCARD, label, vni, True)
-    return (vrf, Table.EVPN, EvpnKey(vni, BROADCAST_MAC, NO_ADDRESS), peer), Path(peer, Attributes((network.name,)), local=local)
+    return (vrf, Table.EVPN, EvpnKey(vni, BROADCAST_MAC, NO_ADDRESS), peer), Path(
+        peer, Attributes((network.name,)), local=local
+    )
 
 
-def network_routes(
-    networks: Iterable[VirtualNetwork], configuration: Configuration
-) -> Iterator[tuple[LocalKey, Path]]:
+def network_routes(networks: Iterable[VirtualNetwork], configuration: Configuration) -> Iterator[tuple[LocalKey, Path]]:
     """Gateways and name servers lead to the agent, subnets are discarded, link-local services are received."""
     peer = Peer(PeerKind.LOCAL)
     agent = Local(Interface(PKT0_VIF, 0, PKT0_MAC, False, True))

@@ -1,4 +1,7 @@
-"""Next hops as values: what a route points to. Equal values share one index while anything holds it (reference/agent.md 6, 7)."""
+"""Next hops as values: what a route points to.
+
+Equal values share one index while anything holds it (reference/agent.md 6, 7).
+"""
 
 from __future__ import annotations
 
@@ -134,7 +137,10 @@ class _Held:
 
 
 class NextHops:
-    """Held next hops and their indices. `changed(index, value, present)` is told of births and deaths, parts before wholes."""
+    """Held next hops and their indices.
+
+    `changed(index, value, present)` is told of births and deaths, parts before wholes.
+    """
 
     __slots__ = ("_changed", "_freed", "_held", "_indices")
 
@@ -191,7 +197,9 @@ class NextHops:
 
     def __iter__(self) -> Iterator[tuple[int, NextHop, int]]:
         """(index, value, users), by index."""
-        return iter(sorted(((held.index, value, held.count) for value, held in self._held.items()), key=lambda row: row[0]))
+        return iter(
+            sorted(((held.index, value, held.count) for value, held in self._held.items()), key=lambda row: row[0])
+        )
 
     def __len__(self) -> int:
         return len(self._held)

@@ -1,4 +1,7 @@
-"""The operational tables of one agent: recomputed from the graph and the ports, kept between recomputations only by index."""
+"""The operational tables of one agent.
+
+Recomputed from the graph and the ports, kept between recomputations only by index.
+"""
 
 from __future__ import annotations
 
@@ -293,7 +296,10 @@ class Oper:
 
 
 def flow_key(interface: VmInterface) -> NextHop:
-    """The next hop that keys an interface's flows: the routed one with policy (bridged in a network that does not route)."""
+    """The next hop that keys an interface's flows.
+
+    The routed one with policy (bridged in a network that does not route).
+    """
     if interface.routed:
         return interface.routed_next_hop(True)
     return interface.bridged_next_hop(True)

@@ -1,4 +1,7 @@
-"""Paths of a route and who they came from (reference/agent.md 4, 5): the order of peers decides, then the preference."""
+"""Paths of a route and who they came from (reference/agent.md 4, 5).
+
+The order of peers decides, then the preference.
+"""
 
 from __future__ import annotations
 

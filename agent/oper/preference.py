@@ -1,7 +1,7 @@
 """Path preference: a machine that spoke last owns its address (reference/agent.md 5, oper/path_preference.cc).
 
-A table: (state, event) -> next state. WAIT exports 100 with the sequence it has; SEEN exports 200 with a sequence one above
-every other; ACTIVE_ACTIVE is 200 for good; STATIC is what configuration says.
+A table: (state, event) -> next state. WAIT exports 100 with the sequence it has; SEEN exports 200 with a sequence one
+above every other; ACTIVE_ACTIVE is 200 for good; STATIC is what configuration says.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 class Preference:
     """The machine of one exported address. `preference` and `sequence` are what is published.
 
-    After FLAP_LIMIT moves, each within FLAP_MINIMUM seconds of the last, traffic is believed only `hold_until` has passed; the
-    hold doubles up to FLAP_MAXIMUM.
+    After FLAP_LIMIT moves, each within FLAP_MINIMUM seconds of the last, traffic is believed only `hold_until` has
+    passed; the hold doubles up to FLAP_MAXIMUM.
     """
 
     __slots__ = ("_flaps", "_hold", "_last", "_static", "highest", "hold_until", "sequence", "state")

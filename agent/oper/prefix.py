@@ -61,7 +61,10 @@ def host(text: str) -> Prefix:
 
 
 class PrefixTable(Generic[V]):
-    """Prefix -> value with a longest-match lookup; one IP version a table. Lengths in use are few, so they are scanned."""
+    """Prefix -> value with a longest-match lookup; one IP version a table.
+
+    Lengths in use are few, so they are scanned.
+    """
 
     __slots__ = ("_entries", "_lengths", "_order")
 

@@ -1,4 +1,7 @@
-"""Graph -> records. Pure: the order in which configuration arrived leaves no trace; half-arrived objects give half records."""
+"""Graph -> records. Pure.
+
+The order in which configuration arrived leaves no trace; half-arrived objects give half records.
+"""
 
 from __future__ import annotations
 
@@ -324,7 +327,10 @@ def _vrf(node: Node) -> str:
 
 
 def _addresses(node: Node) -> tuple[str, str, list[InterfaceAddress], bool]:
-    """The lowest ordinary IPv4 and IPv6 addresses, all that are routed, and whether the primary one is active-active."""
+    """The lowest ordinary IPv4 and IPv6 addresses, all that are routed.
+
+    And whether the primary one is active-active.
+    """
     primary: dict[int, tuple[int, str, bool]] = {}
     found = []
     for item in _near(node, "instance-ip"):
@@ -349,9 +355,7 @@ _NOT_PRIMARY = ("instance_ip_secondary", "service_instance_ip", "service_health_
 
 def _pairs(properties: Json) -> list[InterfaceAddress]:
     pairs = []
-    for item in members(
-        properties.get("virtual_machine_interface_allowed_address_pairs"), "allowed_address_pair"
-    ):
+    for item in members(properties.get("virtual_machine_interface_allowed_address_pairs"), "allowed_address_pair"):
         raw = mapping(item.get("ip"))
         try:
             prefix = parse(f"{text(raw.get('ip_prefix'))}/{integer(raw.get('ip_prefix_len'))}")
@@ -386,5 +390,3 @@ def _floating_ips(node: Node) -> tuple[FloatingIp, ...]:
             fixed = _address(text(item.properties.get("floating_ip_fixed_ip_address")))
             found.append(FloatingIp(host(address), fixed, network.name, vrf))
     return tuple(sorted(found, key=lambda item: item.address))
-
-

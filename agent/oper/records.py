@@ -1,4 +1,7 @@
-"""What configuration says, as values: the operational tables that follow from the graph alone (reference/agent.md 6)."""
+"""What configuration says, as values.
+
+The operational tables that follow from the graph alone (reference/agent.md 6).
+"""
 
 from __future__ import annotations
 

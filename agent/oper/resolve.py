@@ -21,7 +21,10 @@ class Resolved(NamedTuple):
 
 
 class Resolver:
-    """Where hops lead for one router. `priorities` are global-vrouter-config's; `local_label` finds what a label of ours is."""
+    """Where hops lead for one router.
+
+    `priorities` are global-vrouter-config's; `local_label` finds what a label of ours is.
+    """
 
     __slots__ = ("default", "local_label", "priorities", "router_id")
 

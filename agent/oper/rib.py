@@ -183,7 +183,9 @@ class Rib:
         if best is None:
             return None
         resolved = best[2]
-        return BridgeEntry(resolved.next_hop, resolved.label, resolved.encap is not None and resolved.encap.value == "vxlan")
+        return BridgeEntry(
+            resolved.next_hop, resolved.label, resolved.encap is not None and resolved.encap.value == "vxlan"
+        )
 
     def _flood(self, vrf: Vrf) -> BridgeEntry | None:
         entry = flood_of(vrf, self.resolver)

@@ -11,16 +11,14 @@ def checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
 def ipv4(source: int, destination: int, protocol: int, payload: bytes, ttl: int = 64, ident: int = 0) -> bytes:
-    head = struct.pack(
-        "!BBHHHBBHII", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, 0, source, destination
-    )
+    head = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(payload), ident, 0, ttl, protocol, 0, source, destination)
     return head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + payload
 
 

@@ -1,4 +1,7 @@
-"""DHCP for virtual machines, answered from configuration (reference/agent.md 9). Pure: request and interface in, reply out."""
+"""DHCP for virtual machines, answered from configuration (reference/agent.md 9).
+
+Pure: request and interface in, reply out.
+"""
 
 from __future__ import annotations
 
@@ -169,9 +172,7 @@ def reply(request: Request, given: Lease, server: int) -> bytes | None:
 
 def _message(request: Request, kind: int, address: int, server: int, options: tuple[tuple[int, bytes], ...]) -> bytes:
     client = request.client_address if kind == ACK else 0
-    head = struct.pack(
-        "!BBBB4sHHIIII", 2, 1, 6, 0, request.transaction, 0, request.flags, client, address, server, 0
-    )
+    head = struct.pack("!BBBB4sHHIIII", 2, 1, 6, 0, request.transaction, 0, request.flags, client, address, server, 0)
     chaddr = request.raw[28:44]
     body = head + chaddr + bytes(192) + MAGIC + bytes((MESSAGE_TYPE, 1, kind))
     for code, value in options:

@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 
+from contrail_emulator.base.capture import capture_datagrams
 from contrail_emulator.base.pcap import Capture
 
 from ..oper.interfaces import VmInterface
@@ -32,7 +33,19 @@ VIRTUAL, DEFAULT, TENANT, NONE = "virtual-dns-server", "default-dns-server", "te
 class _Outstanding:
     """One query of a machine. `waiting` maps our ids to the server asked; the last failure is kept for the end."""
 
-    __slots__ = ("asked", "failure", "full", "key", "message", "respond", "servers", "timer", "tries", "view", "waiting")
+    __slots__ = (
+        "asked",
+        "failure",
+        "full",
+        "key",
+        "message",
+        "respond",
+        "servers",
+        "timer",
+        "tries",
+        "view",
+        "waiting",
+    )
 
     def __init__(self, key: tuple[str, int], asked: Message, respond: Respond) -> None:
         self.key = key
@@ -154,11 +167,8 @@ class DnsRelay(DatagramProtocol):
         self._write(query, ident, server)
 
     def _write(self, query: _Outstanding, ident: int, server: Server) -> None:
-        questions = tuple(
-            q._replace(name=name) for q, name in zip(query.asked.questions, query.full, strict=True)
-        )
+        questions = tuple(q._replace(name=name) for q, name in zip(query.asked.questions, query.full, strict=True))
         data = dns_message.query(ident, questions, query.view)
-        self._trace((self._settings.source_address, self._local_port()), server, data)
         try:
             self._port.write(data, server)
         except OSError as error:
@@ -186,7 +196,6 @@ class DnsRelay(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: N802 - Twisted's name
         """The first answer without an error wins; of errors only the last is relayed."""
-        self._trace((addr[0], addr[1]), (self._settings.source_address, self._local_port()), datagram)
         try:
             answer = dns_message.read(datagram)
         except DnsError:
@@ -236,8 +245,9 @@ class DnsRelay(DatagramProtocol):
     def _open(self) -> bool:
         if self._port is None:
             try:
+                recorded = capture_datagrams(self._capture, self)
                 self._port = self._reactor.listenUDP(
-                    self._settings.dns_client_port, self, interface=self._settings.source_address
+                    self._settings.dns_client_port, recorded, interface=self._settings.source_address
                 )
             except CannotListenError as error:
                 self.counters["dns_socket_errors"] += 1
@@ -245,13 +255,6 @@ class DnsRelay(DatagramProtocol):
                     self.log.error("no socket for DNS queries: {error}", error=error)
                 return False
         return True
-
-    def _local_port(self) -> int:
-        return int(self._port.getHost().port) if self._port is not None else 0
-
-    def _trace(self, source: Server, destination: Server, data: bytes) -> None:
-        if self._capture is not None:
-            self._capture.udp(source, destination, data)
 
     def stop(self) -> Deferred[None]:
         """Forget what is outstanding and close the socket."""

@@ -49,7 +49,10 @@ class Message(NamedTuple):
 
 
 def view_name(virtual_dns: str) -> str:
-    """The name of a virtual DNS server as its view is called: what is neither letter, digit, dot nor dash becomes `-`."""
+    """The name of a virtual DNS server as its view is called.
+
+    What is neither letter, digit, dot nor dash becomes `-`.
+    """
     return _UNSAFE.sub("-", virtual_dns)
 
 
@@ -116,9 +119,7 @@ def _header(ident: int, flags: int, counts: tuple[int, int, int, int]) -> bytes:
 
 
 def _questions(questions: tuple[Question, ...]) -> bytes:
-    return b"".join(
-        write_name(q.name) + q.type.to_bytes(2, "big") + q.dns_class.to_bytes(2, "big") for q in questions
-    )
+    return b"".join(write_name(q.name) + q.type.to_bytes(2, "big") + q.dns_class.to_bytes(2, "big") for q in questions)
 
 
 def query(ident: int, questions: tuple[Question, ...], view: str) -> bytes:
@@ -142,9 +143,10 @@ def with_id(data: bytes, ident: int) -> bytes:
 
 
 def renamed(data: bytes, asked: Message, full: tuple[tuple[bytes, ...], ...]) -> bytes:
-    """A response to `asked`, written anew with the names the asker used: `full` names become the short ones of its questions.
+    """A response to `asked`, written anew with the names the asker used.
 
-    Names in the data of NS, CNAME, PTR, MX, DNAME and SOA records are uncompressed on the way. Raises DnsError.
+    `full` names become the short ones of its questions. Names in the data of NS, CNAME, PTR, MX, DNAME and SOA
+    records are uncompressed on the way. Raises DnsError.
     """
     answer = read(data)
     short = {tuple(part.lower() for part in long): q.name for long, q in zip(full, asked.questions, strict=False)}

@@ -1,4 +1,7 @@
-"""Requests of virtual machines that the agent answers itself: ARP, DHCP, DNS, ping of the gateway (reference/agent.md 9)."""
+"""Requests of virtual machines that the agent answers itself.
+
+ARP, DHCP, DNS, ping of the gateway (reference/agent.md 9).
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,7 @@ ECHO_REQUEST = 8
 class Services:
     """`counters` by service and outcome."""
 
-    def __init__(
-        self, clock: Any, settings: AgentSettings, oper: Oper, data_plane: DataPlane, relay: DnsRelay
-    ) -> None:
+    def __init__(self, clock: Any, settings: AgentSettings, oper: Oper, data_plane: DataPlane, relay: DnsRelay) -> None:
         self._settings = settings
         self._oper = oper
         self._data_plane = data_plane
@@ -82,9 +83,7 @@ class Services:
     def _is_ours(self, interface: VmInterface, address: int) -> bool:
         if interface.network is None:
             return False
-        return any(
-            address in (_ipv4(subnet.gateway), _ipv4(subnet.dns_server)) for subnet in interface.network.subnets
-        )
+        return any(address in (_ipv4(subnet.gateway), _ipv4(subnet.dns_server)) for subnet in interface.network.subnets)
 
     # --- DHCP ---------------------------------------------------------------------------------------------------------
 

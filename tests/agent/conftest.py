@@ -1,4 +1,7 @@
-"""A scripted control node over transports in memory, two hosts with forwarding models, and configuration to feed them."""
+"""A scripted control node over transports in memory, two hosts with forwarding models.
+
+And configuration to feed them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from contrail_emulator.agent.settings import AgentSettings, Timers
 from contrail_emulator.config.schema.xml import to_xml
 from contrail_emulator.control.xmpp import item_rules, pubsub
 from contrail_emulator.control.xmpp.config_message import (
-    DELETE,
     UPDATE,
     Change,
     ConfigLink,
@@ -296,16 +298,19 @@ class ControlNode:
             self._send(client, pubsub.retract_body(node, [ident]))
             return
         first = next(iter(told.values()))
+        merged: Entry = first
         if isinstance(first, UnicastEntry):
-            hops = tuple(hop for entry in told.values() for hop in entry.next_hops)  # type: ignore[union-attr]
-            merged: Entry = first._replace(next_hops=hops, virtual_network=hops[0].virtual_network)
+            hops = tuple(hop for entry in told.values() if isinstance(entry, UnicastEntry) for hop in entry.next_hops)
+            merged = first._replace(next_hops=hops, virtual_network=hops[0].virtual_network)
         elif isinstance(first, EnetEntry) and first.mac == "ff:ff:ff:ff:ff:ff":
-            others = tuple(e.next_hops[0] for n, e in told.items() if n != client.name)  # type: ignore[union-attr]
+            others = tuple(
+                entry.next_hops[0]
+                for name, entry in told.items()
+                if name != client.name and isinstance(entry, EnetEntry)
+            )
             merged = first._replace(next_hops=(), olist=others)
         elif isinstance(first, McastEntry):
             return
-        else:
-            merged = first
         self._send(client, pubsub.items_body(node, [(ident, merged.to_xml(TABBED))]))
 
     def _dump(self, client: FakeClient, instance: str) -> None:

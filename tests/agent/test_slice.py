@@ -26,7 +26,9 @@ def two_hosts(world: Any, config: Any, mode: str = "l3", *encapsulations: str) -
 
 
 def echo(source: Any, address: str, destination: str, mac: str = GATEWAY, sequence: int = 1) -> bytes:
-    return bytes(Ether(src=source.mac, dst=mac) / IP(src=address, dst=destination) / ICMP(id=7, seq=sequence) / b"hello")
+    return bytes(
+        Ether(src=source.mac, dst=mac) / IP(src=address, dst=destination) / ICMP(id=7, seq=sequence) / b"hello"
+    )
 
 
 def test_machines_on_two_hosts_ping(world: Any, config: Any) -> None:
