@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from .multicast import LabelBlocks, TreeManager
 from .path import LLGR_STALE, STALE, Path
 from .replication import Replicator
 from .route_targets import RouteTargets
+from .rows import Row, group_row, instance_row, route_rows, table_row, target_row
 from .source import Source
 from .table import INSTANCE_TABLES, MASTER_TABLES, VPN_FAMILIES, Route, Table
 
@@ -247,6 +248,36 @@ class RoutingCore:
             for instance in self._virtual_networks.get(index, ()):
                 return instance.settings.virtual_network
         return "unresolved"
+
+    # --- what introspect shows ---------------------------------------------------------------------------------------
+
+    def rows(
+        self,
+        table_name: str,
+        *,
+        prefix: str | None = None,
+        longer: bool = False,
+        shorter: bool = False,
+        pattern: str | None = None,
+        source: str | None = None,
+        protocol: str | None = None,
+    ) -> Iterator[Row]:
+        """Routes of a table, see `rows.route_rows`. KeyError without the table."""
+        table = self.tables[table_name]
+        return route_rows(self, table, prefix, longer, shorter, pattern, source, protocol)
+
+    def table_rows(self) -> list[Row]:
+        return [table_row(table) for table in self.tables.values()]
+
+    def instance_rows(self) -> list[Row]:
+        return [instance_row(instance) for instance in self.instances.values()]
+
+    def group_rows(self) -> list[Row]:
+        return [group_row(group) for table in self.tables.values() for group in table.groups.values()]
+
+    def target_rows(self) -> list[Row]:
+        targets = sorted({*self.replicator.importers, *self.replicator.exporters})
+        return [target_row(self, target) for target in targets]
 
     # --- paths -------------------------------------------------------------------------------------------------------
 

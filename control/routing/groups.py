@@ -15,7 +15,7 @@ the routes concerned tells only those it concerns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .group_key import Encoder, GroupKey, Member
@@ -216,6 +216,29 @@ class UpdateGroup:
     @property
     def members(self) -> tuple[Membership, ...]:
         return tuple(self._by_bit.values())
+
+    @property
+    def markers(self) -> int:
+        """How many positions members stand at."""
+        return sum(1 for node in self._nodes() if isinstance(node, Marker))
+
+    @property
+    def pending(self) -> int:
+        """How many adverts some member has not read yet. Counts the ring through."""
+        seen = 0
+        started = False
+        for node in self._nodes():
+            if isinstance(node, Marker):
+                started = started or bool(node.bits)
+            else:
+                seen += started
+        return seen
+
+    def _nodes(self) -> Iterator[Advert | Marker]:
+        node = self._ring.next
+        while node is not None and node is not self._ring:
+            yield node
+            node = node.next
 
     def members_of(self, bits: int) -> tuple[Membership, ...]:
         found = self._readers.get(bits)
