@@ -48,7 +48,7 @@ def route_distinguishers(draw: st.DrawFn) -> bytes:
 def prefixes(draw: st.DrawFn, size: int) -> bytes:
     """`length(1) prefix` with clear host bits."""
     bits = draw(st.integers(0, size * 8))
-    value: int = draw(st.integers(0, (1 << bits) - 1)) << (-bits % 8) if bits else 0
+    value = int(draw(st.integers(0, (1 << bits) - 1))) << (-bits % 8) if bits else 0
     return bytes((bits,)) + value.to_bytes((bits + 7) // 8, "big")
 
 
