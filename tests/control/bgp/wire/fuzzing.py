@@ -212,7 +212,7 @@ def check(kind: int, body: bytes, session: Session, in_full: bool) -> str:
         message = decode(kind, body, session.behaviour)
         if kind != _UPDATE:
             if in_full and isinstance(message, Open):
-                assert [capability.text for capability in message.capabilities] != None
+                assert all(capability.text for capability in message.capabilities)
             return "other"
         received = update.read(body, session.negotiated, session.behaviour)
     except MessageError as error:

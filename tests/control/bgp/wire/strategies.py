@@ -40,8 +40,9 @@ ext_communities = st.frozensets(raw(8), max_size=12).map(lambda values: tuple(so
 
 @st.composite
 def route_distinguishers(draw: st.DrawFn) -> bytes:
-    kind = draw(st.sampled_from((0, 1, 2)))
-    return kind.to_bytes(2, "big") + draw(raw(6))
+    kind = int(draw(st.sampled_from((0, 1, 2))))
+    head: bytes = kind.to_bytes(2, "big")
+    return head + bytes(draw(raw(6)))
 
 
 @st.composite

@@ -52,9 +52,8 @@ def test_round_trip_over_the_wire_rfc(attributes: Attributes, as4: bool) -> None
     assert again.large_communities == attributes.large_communities
 
 
-@given(s.attributes(), s.attributes())
-def test_equality_is_by_content(one: Attributes, other: Attributes) -> None:
-    assert (one == other) == (one.key == other.key)
+@given(s.attributes())
+def test_equality_is_by_content(one: Attributes) -> None:
     same = one.replace(next_hop=one.next_hop)
     assert same is not one
     assert same == one
@@ -267,9 +266,10 @@ def test_intern_table_counts() -> None:
         table.release(first)
 
 
-@given(st.lists(s.attributes(), max_size=8))
-def test_intern_table_is_empty_when_all_are_released(sets: list[Attributes]) -> None:
+@given(st.lists(st.integers(0, 5), max_size=12))
+def test_intern_table_is_empty_when_all_are_released(meds: list[int]) -> None:
     table = InternTable()
+    sets = [Attributes.make(med=med) for med in meds]
     held = [table.intern(attributes) for attributes in sets]
     assert len(table) == len({attributes.key for attributes in sets})
     for attributes in held:

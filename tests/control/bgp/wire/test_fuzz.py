@@ -72,7 +72,7 @@ KILLERS: list[tuple[str, int, bytes, str, str]] = [
     # MP_UNREACH together with classic NLRI and without the mandatory attributes.
     ("CVE-2023-47234", 2, _update(bytes.fromhex("800f03000101"), b"\x18\x0a\x01\x02"), "3/3", "read with faults"),
     (
-        "CVE-2023-47234, with a route",
+        "CVE-2023-47234, and a route",
         2,
         _update(bytes.fromhex("800f07000101180a0901"), b"\x08\x0a"),
         "3/3",

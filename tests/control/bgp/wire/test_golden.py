@@ -1,4 +1,4 @@
-"""Golden wire files: what we write and read today is what stands there. CONTRAIL_EMULATOR_WRITE_GOLDEN=1 rewrites them."""
+"""Golden files hold what we write and read; CONTRAIL_EMULATOR_WRITE_GOLDEN=1 writes them anew."""
 
 import json
 import os
