@@ -1,3 +1,5 @@
+# mypy: disable-error-code="untyped-decorator"
+# (the shared configuration skips hypothesis, so that its decorators have no types)
 """Properties that hold for any input (reference 15 a-g), and fuzzing: no bytes into any interface may raise."""
 
 from __future__ import annotations
