@@ -30,6 +30,8 @@ class Forwarder:
         self._reactor = reactor
         self._port = port
         self._sockets: set[Any] = set()
+        self._connectors: set[Any] = set()
+        self._stopped = False
         self.waiting = 0
 
     def ask(self, forward: Forward) -> Deferred[Any]:
@@ -47,13 +49,17 @@ class Forwarder:
         return answer.addBoth(done)
 
     def stop(self) -> None:
-        """Close every socket; what is under way ends without an answer."""
-        for socket in list(self._sockets):
-            socket.transport.stopListening()
+        """Close every socket and ask nobody any more; what is under way ends without an answer."""
+        self._stopped = True
+        for protocol in list(self._sockets):
+            if protocol.transport is not None:
+                protocol.transport.stopListening()
+        for connector in list(self._connectors):
+            connector.disconnect()
 
     def _next(self, forward: Forward, attempts: Iterator[tuple[str, float]]) -> Deferred[Any]:
         attempt = next(attempts, None)
-        if attempt is None:
+        if attempt is None or self._stopped:
             return succeed(None)
         server, seconds = attempt
         question = dns.Query(forward.name, forward.type, dns.IN)
@@ -89,8 +95,14 @@ class Forwarder:
 
     def _over_tcp(self, server: str, question: Any) -> Deferred[Any]:
         factory = _TcpQuestion(self._reactor, question)
-        self._reactor.connectTCP(server, self._port, factory, timeout=TCP_TIMEOUT)
-        return factory.answered
+        connector = self._reactor.connectTCP(server, self._port, factory, timeout=TCP_TIMEOUT)
+        self._connectors.add(connector)
+
+        def close(result: Any) -> Any:
+            self._connectors.discard(connector)
+            return result
+
+        return factory.answered.addBoth(close)
 
     # The controller of DNSDatagramProtocol
 

@@ -75,7 +75,7 @@ class ResourceRecord:
 
     def with_ttl(self, ttl: int) -> ResourceRecord:
         """The same data with another TTL."""
-        return self if ttl == self.ttl else replace(self)
+        return self if ttl == self.ttl else replace(self, ttl=ttl)
 
 
 class RecordError(ValueError):

@@ -68,12 +68,19 @@ def read(data: bytes) -> Request | None:
 
 
 def _question(data: bytes) -> Any:
-    """The question, or the zone of an UPDATE; None when it could not be written again as it came."""
+    """The question, or the zone of an UPDATE; None when we would write it otherwise than it came.
+
+    That is so for labels with a dot inside, for what is too long, and for pointers, which have nothing to point to yet.
+    """
     stream = BytesIO(data)
     stream.seek(HEADER.size)
     question: Any = dns.Query()
     question.decode(stream)
-    return question if is_name(question.name.name) else None
+    if not is_name(question.name.name):
+        return None
+    again = BytesIO()
+    question.encode(again)
+    return question if again.getvalue() == data[HEADER.size : stream.tell()] else None
 
 
 def _read_query(request: Request, data: bytes, counts: list[int]) -> None:
