@@ -9,6 +9,7 @@ from typing import Final
 from . import stream
 from .core import DEFAULT_HOLD_TIME, Core, Do, Rule, Table, Timer, input_waits, uses_tls
 from .framing import DEFAULT_MAX_STANZA
+from .stanza import StanzaParser
 from .states import CLIENT_PATTERNS, Event, State
 
 CONNECT_TIMES: Final = (0.05, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -32,8 +33,9 @@ class ClientCore(Core):
         hold_time: float = DEFAULT_HOLD_TIME,
         tls: bool = False,
         max_stanza: int = DEFAULT_MAX_STANZA,
+        parser: StanzaParser | None = None,
     ) -> None:
-        super().__init__(CLIENT_TABLE, CLIENT_PATTERNS, name, hold_time, tls, max_stanza)
+        super().__init__(CLIENT_TABLE, CLIENT_PATTERNS, name, hold_time, tls, max_stanza, parser)
         self._open_text = open_bytes
         self._rng = rng
         self._keepalives = 0

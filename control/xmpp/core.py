@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from . import stream
 from .framing import DEFAULT_MAX_STANZA, FrameKind, Framer, FramingError, Pattern
-from .stanza import Stanza, StanzaError, parse
+from .stanza import Stanza, StanzaError, StanzaParser
 from .states import Event, State
 
 DEFAULT_HOLD_TIME: Final = 90.0
@@ -83,6 +83,7 @@ class Core:
         "_framer",
         "_hold_time",
         "_now",
+        "_parser",
         "_patterns",
         "_table",
         "counters",
@@ -105,10 +106,13 @@ class Core:
         hold_time: float = DEFAULT_HOLD_TIME,
         tls: bool = False,
         max_stanza: int = DEFAULT_MAX_STANZA,
+        parser: StanzaParser | None = None,
     ) -> None:
+        """`parser` may be shared by many sessions."""
         self._table = table
         self._patterns = patterns
         self._framer = Framer(max_stanza)
+        self._parser = StanzaParser() if parser is None else parser
         self._deadlines: dict[Timer, float] = {}
         self._effects: list[Effect] = []
         self._hold_time = hold_time
@@ -214,7 +218,7 @@ class Core:
 
     def _stanza(self, data: bytes) -> None:
         try:
-            stanza = parse(data)
+            stanza = self._parser.parse(data)
         except StanzaError as error:
             self._bad_input(str(error))
             return

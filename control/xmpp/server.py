@@ -20,6 +20,7 @@ from .names import CONTROL_NODE_JID, CONTROL_PORT
 from .server_fsm import ServerCore
 from .session import Handler, Session
 from .socket_options import set_timeouts
+from .stanza import StanzaParser
 from .states import Event
 from .stream import StreamOpen
 from .tls import TlsContext, TlsSettings
@@ -48,7 +49,9 @@ class ServerSession(Session):
     def __init__(self, server: XmppServer) -> None:
         settings = server.settings
         tls = settings.tls is not None
-        core = ServerCore(settings.hostname, self._judge, server.hold_time, tls, settings.max_stanza)
+        core = ServerCore(
+            settings.hostname, self._judge, server.hold_time, tls, settings.max_stanza, server.parser
+        )
         super().__init__(server.reactor, core, server)
         self._server = server
 
@@ -98,6 +101,7 @@ class XmppServer:
         """Likewise."""
         self.hold_time = settings.hold_time
         self.tls_context = None if settings.tls is None else TlsContext(settings.tls, server=True)
+        self.parser = StanzaParser()
         self.refused = 0
         """Opens refused since the start."""
         self._handler = handler

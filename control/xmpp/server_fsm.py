@@ -9,6 +9,7 @@ from typing import Final
 from . import stream
 from .core import DEFAULT_HOLD_TIME, OPEN_TIME, Core, Rule, Table, Timer, input_waits, uses_tls
 from .framing import DEFAULT_MAX_STANZA
+from .stanza import StanzaParser
 from .states import SERVER_PATTERNS, Event, State
 
 Judge = Callable[[stream.StreamOpen], str]
@@ -26,8 +27,9 @@ class ServerCore(Core):
         hold_time: float = DEFAULT_HOLD_TIME,
         tls: bool = False,
         max_stanza: int = DEFAULT_MAX_STANZA,
+        parser: StanzaParser | None = None,
     ) -> None:
-        super().__init__(SERVER_TABLE, SERVER_PATTERNS, hostname, hold_time, tls, max_stanza)
+        super().__init__(SERVER_TABLE, SERVER_PATTERNS, hostname, hold_time, tls, max_stanza, parser)
         self._judge = judge
 
     def judge(self, opened: stream.StreamOpen) -> str:

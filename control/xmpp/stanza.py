@@ -6,6 +6,8 @@ from typing import Final
 
 from lxml import etree
 
+from .vocabulary import DEFAULT_ROOM, Vocabulary
+
 
 class Kind(Enum):
     """What the root element of a stanza is."""
@@ -65,6 +67,21 @@ def local_name(tag: object) -> str:
     """The name of an element without its namespace: the real receivers know no namespaces (reference/xmpp.md 2.3)."""
     text = str(tag)
     return text.rpartition("}")[2]
+
+
+class StanzaParser:
+    """Parses what peers send: as `parse`, and with a bound on the names they may bring (see `vocabulary`)."""
+
+    __slots__ = ("_vocabulary",)
+
+    def __init__(self, room: int = DEFAULT_ROOM) -> None:
+        self._vocabulary = Vocabulary(room)
+
+    def parse(self, raw: bytes) -> Stanza:
+        """Raises StanzaError."""
+        if not self._vocabulary.admit(raw):
+            raise StanzaError("more unknown element and attribute names than there is room for")
+        return parse(raw)
 
 
 def parse(raw: bytes) -> Stanza:

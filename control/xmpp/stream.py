@@ -3,8 +3,6 @@
 import re
 from typing import Final, NamedTuple
 
-from lxml import etree
-
 from .names import STREAM_NAMESPACE, TLS_NAMESPACE
 from .stanza import StanzaError, document
 from .text import escape
@@ -22,6 +20,9 @@ STARTTLS: Final = f'<?xml version="1.0"?>\n<starttls xmlns="{TLS_NAMESPACE}" />'
 PROCEED: Final = f'<?xml version="1.0"?>\n<proceed xmlns="{TLS_NAMESPACE}" />'.encode()
 
 _DECLARATION: Final = re.compile(rb'<\?xml version="1\.0"\s*\?>\s*')
+
+_XMLNS: Final = re.compile(rb"(\"[^\"]*\"|'[^']*')|\bxmlns(?=\s*=)")
+_SUBCLUSTER: Final = "subcluster"
 
 
 class StreamError(Exception):
@@ -67,14 +68,15 @@ def read_open(frame: bytes) -> StreamOpen:
     if not text.startswith(b"<stream:stream"):
         raise StreamError(f"stream open begins {frame[:60]!r}")
     try:
-        root = document(text.rstrip()[:-1] + b"/>")
+        root = document(_plain_namespace(text).rstrip()[:-1] + b"/>")
     except StanzaError as error:
         raise StreamError(f"stream open: {error}") from None
-    return StreamOpen(root.get("from", ""), root.get("to", ""), root.get("id", ""), _default_namespace(root))
+    return StreamOpen(root.get("from", ""), root.get("to", ""), root.get("id", ""), root.get(_SUBCLUSTER, ""))
 
 
-def _default_namespace(root: etree._Element) -> str:
-    return root.nsmap.get(None, "")
+def _plain_namespace(text: bytes) -> bytes:
+    """The default namespace as an attribute of another name: a subcluster name need not be a URI."""
+    return _XMLNS.sub(lambda match: match[1] or _SUBCLUSTER.encode(), text)
 
 
 def check_features(frame: bytes) -> None:

@@ -1,0 +1,76 @@
+"""A bound on the names a peer may bring: libxml2 keeps every element, attribute and namespace name it has ever seen."""
+
+import re
+from typing import Final
+
+DEFAULT_ROOM: Final = 1 << 20
+"""Bytes of names beyond the dialect's own. All names of Contrail's configuration take some 50 KiB."""
+
+_NAMES: Final = """
+iq message pubsub event items item retract entry subscribe unsubscribe options instance-id no-ribout publish
+collection associate dissociate nlri af safi address next-hops next-hop mac label vni l3-label
+tunnel-encapsulation-list tunnel-encapsulation virtual-network tag-list tag local-sequence-number version
+mobility sequence-number security-group-list security-group community-tag-list community-tag local-preference
+med load-balance load-balance-fields load-balance-field-list load-balance-decision sub-protocol ethernet-tag
+group source flags olist leaf-olist replicator-address etree-leaf edge-replication-not-supported
+assisted-replication-supported source-label source-address route-type config update delete node link metadata
+name dns virtual-dns zone class type data ttl priority response query
+from to id sticky seqno code transid xmlns http://jabber.org/protocol/pubsub
+"""
+DIALECT: Final = frozenset(name.encode() for name in _NAMES.split())
+
+_ELEMENT: Final = re.compile(rb"<([^\s/>!?]+)")
+_ATTRIBUTE: Final = re.compile(rb"([^\s<>=\"'/]+)\s*=\s*(?:\"([^\"]*)|'([^']*))")
+_SPACED: Final = re.compile(rb"\s=|=\s|='")
+
+
+class Vocabulary:
+    """The names seen so far, and the room left for others."""
+
+    __slots__ = ("_seen", "room")
+
+    def __init__(self, room: int = DEFAULT_ROOM) -> None:
+        self._seen: set[bytes] = set()
+        self.room = room
+
+    def admit(self, text: bytes) -> bool:
+        """Whether `text` may be parsed: its names are known, or there was room for them."""
+        new = (_elements(text) | _attributes(text)) - DIALECT
+        if new:
+            new -= self._seen
+        if not new:
+            return True
+        size = sum(map(len, new))
+        if size > self.room:
+            return False
+        self.room -= size
+        self._seen |= new
+        return True
+
+
+def _elements(text: bytes) -> set[bytes]:
+    return set(_ELEMENT.findall(text))
+
+
+def _attributes(text: bytes) -> set[bytes]:
+    """Names of attributes, and values of namespace declarations. Character data may add to it; that does no harm."""
+    if _SPACED.search(text) is not None:
+        return _slow_attributes(text)
+    names = set()
+    pieces = text.split(b'="')
+    for at in range(len(pieces) - 1):
+        tokens = pieces[at].rsplit(None, 1)
+        name = tokens[-1] if tokens else b""
+        names.add(name)
+        if name.startswith(b"xmlns"):
+            names.add(pieces[at + 1].partition(b'"')[0])
+    return names
+
+
+def _slow_attributes(text: bytes) -> set[bytes]:
+    names = set()
+    for match in _ATTRIBUTE.finditer(text):
+        names.add(match[1])
+        if match[1].startswith(b"xmlns"):
+            names.add(match[2] or match[3] or b"")
+    return names
