@@ -215,8 +215,10 @@ class RoutingCore:
     def _touch_instance(self, instance: Instance) -> None:
         """Replicate an instance's own routes anew."""
         for table in instance.tables.values():
+            if not table.sources:
+                continue
             for route in table.routes.values():
-                if not route.dirty:
+                if not route.dirty and any(path.primary is None for path in route.paths()):
                     self.mark(route)
 
     def _touch_targets(self, targets: Iterable[bytes]) -> None:
