@@ -12,6 +12,7 @@ from typing import Any
 import click
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from contrail_emulator.base import log
@@ -40,6 +41,8 @@ class LogOptions:
             stream = self.file.open("a", encoding="utf-8") if self.file is not None else None
         except OSError as error:
             raise LabError(f"--log-file {self.file}: {error.strerror}") from error
+        # Without this Twisted prints critical events itself, a second time and over several lines.
+        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
         log.configure(self.level, self.json, stream)
 
 

@@ -21,6 +21,7 @@ from contrail_emulator.lab import state
 from contrail_emulator.lab.errors import LabError
 
 TIMEOUT_SECONDS = 30.0
+WIDTH = 2000
 Row = Mapping[str, Any]
 
 
@@ -63,8 +64,8 @@ VIEWS: Mapping[str, View] = {
     ),
     "interfaces": View(
         "agent", "interfaces",
-        (("index", "index"), ("name", "name"), ("active", "active"), ("network", "vn_name"), ("vrf", "vrf_name"),
-         ("address", "ip_addr"), ("mac", "mac_addr"), ("label", "label")),
+        (("vif", "index"), ("name", "name"), ("machine", "vm_name"), ("active", "active"), ("network", "vn"),
+         ("address", "ip"), ("mac", "mac"), ("label", "label"), ("why not", "inactive_reason")),
     ),
     "nexthops": View("agent", "nexthops", ()),
     "labels": View("agent", "labels", ()),
@@ -99,11 +100,12 @@ def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **fil
         json.dump(found if len(found) != 1 else next(iter(found.values())), sys.stdout, indent=1)
         print()
         return
-    console = Console(highlight=False, soft_wrap=True)
+    # As wide as it needs to be: a terminal wraps long rows, a pipe gets them whole.
+    console = Console(highlight=False, width=WIDTH)
     for name, rows in found.items():
         if len(found) > 1:
             console.print(Text(name, style="bold"))
-        console.print(_table(view, rows))
+        console.print(_table(view, rows), crop=False)
 
 
 @click.command()

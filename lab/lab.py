@@ -44,6 +44,7 @@ from .routers.fabric import GatewayFabric
 from .status import LabStatus
 
 POLL_SECONDS = 0.05
+REFRESH_SECONDS = 0.25
 STOP_SECONDS = 10.0
 
 
@@ -289,6 +290,7 @@ class Lab:
             LabError: not within `timeout` seconds; the text says what was awaited.
         """
         deadline = self.reactor.seconds() + timeout
+        refreshed = 0.0
         while True:
             status = self.status()
             watch(status)
@@ -296,6 +298,10 @@ class Lab:
                 return status
             if self.reactor.seconds() >= deadline:
                 raise LabError(f"not converged after {timeout:g} s; still awaited: {status.awaited}")
+            if self.reactor.seconds() >= refreshed + REFRESH_SECONDS:
+                refreshed = self.reactor.seconds()
+                for router in self.routers.values():
+                    await router.refresh()
             await deferLater(self.reactor, POLL_SECONDS, lambda: None)
 
     async def wait_for(self, what: str, condition: Callable[[], bool], timeout: float) -> None:

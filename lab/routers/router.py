@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from twisted.logger import Logger
 from ..errors import LabError
 from ..model import BgpPeer, GatewayRoute
 from .process import LeashedProcess
+
+SYSTEM_PATHS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,21 @@ class Router(abc.ABC):
     def running(self) -> bool:
         return self.process is not None and self.process.running
 
-    def find(self) -> str:
-        """The path of the router's program.
+    program_paths = ""
+    """Where the program is looked for before anywhere else, as in PATH."""
+
+    def find(self, program: str | None = None) -> str:
+        """The path of the router's program, or of another one of its package.
 
         Raises:
             LabError: it is not installed.
         """
-        found = shutil.which(
-            self.program,
-            path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/lib/frr:/usr/bin:/usr/local/sbin:/usr/local/bin",
-        )
+        wanted = program or self.program
+        own = self.program_paths if program is None else ""
+        places = ":".join(filter(None, (own, str(Path(sys.executable).parent), os.environ.get("PATH"), SYSTEM_PATHS)))
+        found = shutil.which(wanted, path=own if own else places)
         if found is None:
-            raise LabError(
-                f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({self.program} was not found)"
-            )
+            raise LabError(f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({wanted} was not found)")
         return found
 
     async def start(self) -> None:
@@ -113,9 +117,12 @@ class Router(abc.ABC):
     async def withdraw(self, route: GatewayRoute) -> None:
         """Takes a route back."""
 
+    async def refresh(self) -> None:
+        """Brings `learnt` up to date, where that takes asking the router."""
+
     @property
     def learnt(self) -> set[str] | None:
-        """Prefixes (without RD) that the router holds from us now; None when only `routes` can tell."""
+        """Prefixes (without RD) that the router holds from us; None when only `routes` can tell."""
         return None
 
     @abc.abstractmethod
