@@ -20,6 +20,7 @@ from twisted.logger import (
     LogLevel,
     LogLevelFilterPredicate,
     formatEvent,
+    globalLogBeginner,
     globalLogPublisher,
 )
 from twisted.python.failure import Failure
@@ -33,14 +34,17 @@ _OWN_KEYS = frozenset({"isError", "message", "time", "system", "format", "failur
 def configure(level: str = "info", json: bool = False, stream: TextIO | None = None) -> Callable[[], None]:
     """Write events of ``level`` and above to ``stream`` (standard error when None). Returns a function that stops it.
 
-    Raises ValueError for an unknown level.
+    Python's warnings become events too. Raises ValueError for an unknown level.
     """
     if level not in LEVELS:
         raise ValueError(f"log level {level!r}: expected one of {', '.join(LEVELS)}")
     write = LineObserver(sys.stderr if stream is None else stream, json)
     predicate: ILogFilterPredicate = LogLevelFilterPredicate(LogLevel.levelWithName(level))
     observer = FilteringLogObserver(write, [predicate])
-    globalLogPublisher.addObserver(observer)
+    if getattr(globalLogBeginner, "_temporaryObserver", None) is None:  # begun before; there is no public way to ask
+        globalLogPublisher.addObserver(observer)
+    else:  # ends twisted's own printing of critical events on standard error
+        globalLogBeginner.beginLoggingTo([observer], discardBuffer=True, redirectStandardIO=False)
 
     def stop() -> None:
         globalLogPublisher.removeObserver(observer)

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +45,32 @@ def test_a_failure_is_one_event_with_its_traceback(stream: io.StringIO) -> None:
     (line,) = stream.getvalue().splitlines()
     assert " critical tests.room session ended\\nTraceback" in line
     assert "RuntimeError: broken\\npipe" in line
+
+
+PROGRAM = """
+import warnings
+from twisted.logger import Logger
+from twisted.python import log as old
+from contrail_emulator.base import log
+log.configure()
+log.configure(json=True)
+try:
+    1 / 0
+except ZeroDivisionError:
+    Logger(namespace="x").failure("boom")
+old.msg("an old friend")
+warnings.warn("careful")
+print("printed")
+"""
+
+
+def test_a_process_says_everything_once_and_in_the_chosen_form() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "printed\n"
+    lines = done.stderr.splitlines()
+    assert len(lines) == 6
+    for number, text in enumerate(("boom", "an old friend", "careful")):
+        assert text in lines[2 * number] and text in json.loads(lines[2 * number + 1])["text"]
 
 
 def test_json_lines_carry_values_and_traceback() -> None:
