@@ -213,20 +213,21 @@ class FlowTable:
                     moved = True
             if moved:
                 pair.last_seen = now
-            if gone or now - pair.last_seen >= self._timeout(pair):
+            if gone or now >= self._ends(pair):
                 self.counters["aged"] += 1
                 self._delete(pair)
         if self._pairs:
             self._start_scan()
 
-    def _timeout(self, pair: FlowPair) -> float:
+    def _ends(self, pair: FlowPair) -> float:
+        """When a flow is to be forgotten: a short one soon after it came, whatever traffic it still sees."""
         if pair.short:
-            return self._timers.short_flow_timeout
+            return pair.setup_time + self._timers.short_flow_timeout
         key = pair.forward.key
         for protocol, port, seconds in self._oper.configuration.globals.flow_ageing:
             if protocol in (-1, key.proto) and (not port or port in (key.sport, key.dport)):
-                return seconds
-        return self._timers.flow_timeout
+                return pair.last_seen + seconds
+        return pair.last_seen + self._timers.flow_timeout
 
     def stop(self) -> None:
         if self._scan is not None:

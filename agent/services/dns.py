@@ -170,7 +170,7 @@ class DnsRelay(DatagramProtocol):
         questions = tuple(q._replace(name=name) for q, name in zip(query.asked.questions, query.full, strict=True))
         data = dns_message.query(ident, questions, query.view)
         try:
-            self._port.write(data, server)
+            self.transport.write(data, server)
         except OSError as error:
             self.counters["dns_send_errors"] += 1
             if self.counters["dns_send_errors"] == 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -410,11 +411,43 @@ class Host:
         return found
 
 
+class FakeUdp:
+    """A UDP port in memory: what is written is kept, what is to be received is given."""
+
+    def __init__(self, protocol: Any, interface: str) -> None:
+        self.protocol = protocol
+        self.interface = interface
+        self.written: list[tuple[bytes, tuple[str, int]]] = []
+        self.open = True
+
+    def write(self, data: bytes, address: tuple[str, int]) -> None:
+        self.written.append((data, address))
+
+    def getHost(self) -> Any:  # noqa: N802 - Twisted's name
+        return SimpleNamespace(host=self.interface, port=8098)
+
+    def stopListening(self) -> None:  # noqa: N802 - Twisted's name
+        self.open = False
+
+
+class FakeReactor(Clock):
+    """A clock with UDP ports in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.udp: list[FakeUdp] = []
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> FakeUdp:  # noqa: N802 - Twisted's name
+        self.udp.append(FakeUdp(protocol, interface))
+        protocol.makeConnection(self.udp[-1])
+        return self.udp[-1]
+
+
 class World:
     """A clock, control nodes, hosts, and a fabric that carries frames by outer destination address."""
 
     def __init__(self, nodes: int = 1) -> None:
-        self.clock = Clock()
+        self.clock = FakeReactor()
         self.nodes = [ControlNode(f"192.0.2.{100 + index}") for index in range(nodes)]
         self.hosts: dict[str, Host] = {}
         self.wire: list[bytes] = []
