@@ -16,7 +16,7 @@ from .next_hop import allowed_lengths, read_next_hop
 from .nlri import NlriError, Route
 from .nlri.evpn import contrail_view
 from .notification import Code, MessageError, UpdateError
-from .section_cache import SectionCache
+from .section_cache import Pattern, SectionCache
 
 _MP_REACH: Final = int(AttributeType.MP_REACH_NLRI)
 _MP_UNREACH: Final = int(AttributeType.MP_UNREACH_NLRI)
@@ -99,7 +99,50 @@ def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
     Raises MessageError where the session must be reset; anything milder is in `Received.faults`. `negotiated` remembers
     the attribute sections of its session, so it must be used with one behaviour.
     """
+    cache = negotiated.sections
+    if cache is not None and cache.last is not None and cache.context.behaviour is behaviour:
+        routes = _routes_of_pattern(body, cache.last, behaviour)
+        if routes:
+            received = Received()
+            received.reach.append(Reach(cache.last.family, cache.last.attributes, routes))
+            return received
     return _Reader(body, negotiated, behaviour).read()
+
+
+def _routes_of_pattern(body: bytes, last: Pattern, behaviour: Behaviour) -> list[Route] | None:
+    """The routes of a message that repeats the attributes of the last; None when it does not, or has any fault.
+
+    Sound attributes in front of MP_REACH_NLRI are whole attributes, so what follows them is an attribute header.
+    """
+    before, head = last.before, last.head
+    offset, size = 4 + len(before), len(body)
+    if size < offset + 3 or body[0] or body[1] or not body.startswith(before, 4):
+        return None
+    section = body[2] << 8 | body[3]
+    if head is None:
+        if section != len(before):
+            return None
+        start, end = offset, size
+    else:
+        if section != size - 4 or body[offset + 1] != _MP_REACH or body[offset] & CLASS_BITS != OPTIONAL:
+            return None
+        if body[offset] & EXTENDED_LENGTH:
+            start = offset + 4
+            end = start + (body[offset + 2] << 8 | body[offset + 3])
+        else:
+            start = offset + 3
+            end = start + body[offset + 2]
+        if end + len(last.after) != size or not body.endswith(last.after) or not body.startswith(head, start):
+            return None
+        start += len(head)
+    faults: list[str] = []
+    try:
+        routes = nlri.codec(last.family).read(body[start:end], False, faults)
+    except NlriError:
+        return None
+    if last.family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
+        routes = contrail_view(routes, faults)
+    return None if faults else routes
 
 
 class _Reader:
@@ -143,7 +186,19 @@ class _Reader:
                     break
             else:
                 self._read_reach(mp)
+        if withdrawn_end == 2 and not received.faults and not received.unreach and len(received.reach) == 1:
+            self._remember(received.reach[0], found, end == size)
         return received
+
+    def _remember(self, reach: Reach, found: list[_MpAttribute], in_mp_reach: bool) -> None:
+        """Keeps the shape of this announcement: the next message often repeats it."""
+        data = self._attributes
+        if not found and not in_mp_reach:
+            self._cache().last = Pattern(data, None, b"", reach.family, reach.attributes)
+        elif len(found) == 1 and in_mp_reach:
+            mp = found[0]
+            head = data[mp.start : mp.start + 5 + data[mp.start + 3]]
+            self._cache().last = Pattern(data[: mp.offset], head, data[mp.after :], reach.family, reach.attributes)
 
     # --- the attribute section --------------------------------------------------------------------------------------
 

@@ -190,14 +190,13 @@ class Attributes:
         self.next_hop = next_hop
         self.unknown = unknown if len(unknown) < 2 else tuple(sorted(unknown, key=_by_code))
         self._encoded: dict[tuple[bool, bool, bool], bytes] = {}
-        canonical = [bytes((len(next_hop),)), next_hop]
-        for code in sorted(parts):
-            value = parts[code]
-            canonical.append(bytes((code, len(value) >> 8, len(value) & 0xFF)))
-            canonical.append(value)
-        if unknown:
-            canonical.append(_write_unknown(self.unknown))
-        self.key = b"".join(canonical)
+        codes = sorted(parts)
+        head = [len(next_hop), len(codes)]
+        for code in codes:
+            size = len(parts[code])
+            head += (code, size >> 8, size & 0xFF)
+        key = bytes(head) + next_hop + b"".join([parts[code] for code in codes])
+        self.key = key + _write_unknown(self.unknown) if unknown else key
         self._hash = hash(self.key)
 
     def __getattr__(self, name: str) -> Any:

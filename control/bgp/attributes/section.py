@@ -6,7 +6,7 @@ verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 from contrail_emulator.base.behaviour import Behaviour
@@ -19,12 +19,16 @@ from .table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, PARTIAL, SPECS, Attrib
 _T = AttributeType
 _PLAIN_SEGMENTS = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
 _MAX_NEXT_HOPS = 64
+_ANY_LENGTH = range(4097)
+
+_Plain = tuple[int, Container[int], "Callable[[bytes, Context], bool] | None"]
+"""Flags, lengths and check of the value."""
 
 
 class Context:
     """What the reading of an attribute section depends on, the same for a whole session."""
 
-    __slots__ = ("as4", "behaviour", "ibgp")
+    __slots__ = ("as4", "behaviour", "ibgp", "plain")
 
     as4: Final[bool]
     ibgp: Final[bool]
@@ -34,6 +38,14 @@ class Context:
         self.as4 = as4
         self.ibgp = ibgp
         self.behaviour = behaviour
+        self.plain: dict[int, _Plain] = {
+            code: (spec.flags, spec.lengths or _ANY_LENGTH, _CHECKS.get(code))
+            for code, spec in SPECS.items()
+            if not (spec.ibgp_only and not ibgp)
+            and not (code == _T.LARGE_COMMUNITY and behaviour.drop_large_communities)
+            and code != _T.ATOMIC_AGGREGATE
+        }
+        """Attributes whose flags, length and value say everything: the quick way through a section."""
 
 
 class Section:
@@ -88,8 +100,9 @@ class SectionReader:
 
     def read(self) -> Section:
         """Raises MessageError where the session must be reset."""
-        data, end = self._data, len(self._data)
-        seen = self._seen
+        data, end, parts = self._data, len(self._data), self._parts
+        context = self._context
+        plain = context.plain
         offset = 0
         while offset < end:
             flags, code = data[offset], data[offset + 1]
@@ -99,17 +112,33 @@ class SectionReader:
             else:
                 start = offset + 3
                 after = start + data[offset + 2]
-            if code in seen:
-                self._duplicate(code)
-            else:
-                seen.add(code)
-                spec = SPECS.get(code)
-                if spec is None or (code == _T.LARGE_COMMUNITY and self._behaviour.drop_large_communities):
-                    self._read_unknown(flags, code, offset, after, data[start:after])
-                else:
-                    self._read_known(spec, flags, offset, after, data[start:after])
+            value = data[start:after]
+            if code in plain and code not in parts:
+                wanted, lengths, check = plain[code]
+                if (
+                    flags & CLASS_BITS == wanted
+                    and after - start in lengths
+                    and (check is None or check(value, context))
+                    and code not in self._seen
+                ):
+                    parts[code] = value
+                    offset = after
+                    continue
+            self._read_other(flags, code, offset, after, value)
             offset = after
         return self._finish()
+
+    def _read_other(self, flags: int, code: int, offset: int, after: int, value: bytes) -> None:
+        """Whatever is not plainly in order."""
+        if code in self._seen or code in self._parts:
+            self._duplicate(code)
+            return
+        self._seen.add(code)
+        spec = SPECS.get(code)
+        if spec is None or (code == _T.LARGE_COMMUNITY and self._behaviour.drop_large_communities):
+            self._read_unknown(flags, code, offset, after, value)
+        else:
+            self._read_known(spec, flags, offset, after, value)
 
     # --- one attribute ----------------------------------------------------------------------------------------------
 

@@ -72,13 +72,13 @@ KILLERS: list[tuple[str, int, bytes, str, str]] = [
     # MP_UNREACH together with classic NLRI and without the mandatory attributes.
     ("CVE-2023-47234", 2, _update(bytes.fromhex("800f03000101"), b"\x18\x0a\x01\x02"), "3/3", "read with faults"),
     (
-        "CVE-2023-47234, and a route",
+        "CVE-2023-47234, a route",
         2,
         _update(bytes.fromhex("800f07000101180a0901"), b"\x08\x0a"),
         "3/3",
         "read with faults",
     ),
-    # That one is an OSPF message: a traffic engineering TLV shorter than what is read of it. Here as a BGP-LS attribute.
+    # That one is an OSPF message: a traffic engineering TLV shorter than what is read of it. Here as BGP-LS.
     ("CVE-2024-27913", 2, _update(IBGP + bytes.fromhex("801d06040400ff0000") + INET), "read", "read"),
     ("CVE-2024-27913, short", 2, _update(IBGP + bytes.fromhex("801d03040400") + INET), "read", "read"),
     # Attribute 128 (ATTR_SET), AIGP and an entropy label of length 0 brought down several speakers.
