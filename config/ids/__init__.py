@@ -2,8 +2,8 @@
 
 from .allocator import Allocator, Exhausted
 from .local import LocalIds
-from .sqlite import SqliteIds
 from .pools import ROUTE_TARGETS, ROUTE_TARGETS_4_BYTE, SECURITY_GROUPS, VIRTUAL_NETWORKS, Pool, subnet_pool
+from .sqlite import SqliteIds
 from .tree import Election, Ids, IdsError, NameTaken, NodeExists
 
 __all__ = [

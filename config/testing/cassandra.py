@@ -77,7 +77,9 @@ def fetch() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     (folder.parent / "pom.xml").write_text(POM)
     command = [maven, "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False)
+    done = subprocess.run(
+        command, cwd=folder.parent, capture_output=True, text=True, timeout=FETCH_SECONDS, check=False
+    )
     if done.returncode != 0:
         raise Absent(f"Cassandra cannot be fetched: {done.stdout[-1000:]}{done.stderr[-1000:]}")
     (folder.parent / "complete").write_text(VERSION)

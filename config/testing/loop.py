@@ -36,6 +36,6 @@ class Loop:
         """End; what still waits is cancelled."""
         for call in self.reactor.getDelayedCalls():
             call.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self.reactor.removeAll()
+        self.reactor.fireSystemEvent("shutdown")  # also has the loop stop: once round, and that is it
+        self._loop.run_forever()
         self._loop.close()

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import capturedLogs
 
 from contrail_emulator.config.bus import Message, MessageError
 from contrail_emulator.config.client import ConfigClient
@@ -251,16 +251,12 @@ def test_bad_rows_are_reported_once_with_object_and_field_and_all_else_works() -
         site.run(site.store.write([Put(UUID_TABLE, uuid, column, value) for column, value in columns]))
         kind = "virtual_network" if uuid == "twin" else "virtual_machine"
         site.run(site.store.write([Put(NAME_TABLE, kind, f"{uuid}:{uuid}", "null")]))
-    events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
-    try:
+    with capturedLogs() as events:
         client = site.client()
         for uuid in bad:  # read again and again
             for _ in range(3):
                 site.run(site.bus.publish(Message("UPDATE", "virtual_machine", uuid, (uuid,))))
                 site.settle(5)
-    finally:
-        globalLogPublisher.removeObserver(events.append)
     told = [(event["uuid"], event["field"], event["expected"]) for event in events if "expected" in event]
     (owner,) = {uuid for uuid, (_, name) in client.feeder.names.items() if name == "default-domain:demo:blue"}
     assert owner in (blue, "twin")

@@ -152,7 +152,7 @@ def test_what_is_wrong_is_left_out_and_named() -> None:
                 "backref:c:d",
                 ":",
             ]
-        ),  # fmt: skip
+        ),
         st.sampled_from(['["a", "b"]', '"virtual_network"', '"project"', "null", "{", "[[]]", "5", '{"attr": {}}'])
         | st.text(max_size=8),
     )

@@ -50,7 +50,7 @@ def test_own_targets_from_8000000_and_none_for_the_system_instances(site: Site) 
     project = ("default-domain", "default-project")
     assert targets(site, *project, "ip-fabric", "__default__") == {}
     assert targets(site, *project, "__link_local__", "__link_local__") == {}
-    numbers = set()
+    numbers: set[str] = set()
     for name in ("ip-fabric", "dci-network", "default-virtual-network"):
         numbers.update(targets(site, *project, name, name))
     numbers.update(targets(site, *project, "dci-network", "__default__"))
