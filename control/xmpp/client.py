@@ -187,6 +187,7 @@ class XmppClient:
 
     def lost(self, session: ClientSession) -> None:
         """The connection is gone."""
+        self.last_error = session.reason
         self._open_sessions.discard(session)
         if self._session is session:
             self._session = None
@@ -204,8 +205,6 @@ class XmppClient:
                 case Do.TIMED_OUT:
                     self._handler.timed_out(self)
                 case _ if self._session is not None:
-                    if effect.do is Do.DROP:
-                        self.last_error = str(effect.data)
                     self._session.carry_out([effect])
                 case Do.DROP:
                     self.last_error = str(effect.data)

@@ -97,6 +97,11 @@ class Session(TwistedProtocol):
         """Bytes accepted and not yet taken by the kernel, as well as can be known."""
         return 0 if self._outbox is None else self._outbox.pending
 
+    @property
+    def reason(self) -> str:
+        """Why the session is over, empty while it is not."""
+        return self._reason
+
     def send(self, data: bytes) -> bool:
         """Send whole stanzas. False: accepted, but the session is blocked, wait for `unblocked`; or it is over."""
         if self._over or self._outbox is None or self.core.state is not State.ESTABLISHED:
@@ -161,6 +166,7 @@ class Session(TwistedProtocol):
         why = "closed by the peer" if clean else reason.getErrorMessage()
         if not self._over:
             self._reason = why
+            self._log_end()
             self.handle(Event.CLOSED, why)
             self._over = True
         for call in (self._turn, self._cut, self._farewell):
@@ -266,6 +272,14 @@ class Session(TwistedProtocol):
         else:
             transport.pauseProducing()
 
+    def _log_end(self) -> None:
+        self.log.info(
+            "XMPP session of {name} at {address} closed: {reason}",
+            name=self.peer_name or "an unnamed peer",
+            address=self.peer_address,
+            reason=self._reason,
+        )
+
     def _say_closed(self) -> None:
         """Tell the handler, once."""
         self._farewell = None
@@ -282,12 +296,7 @@ class Session(TwistedProtocol):
             return
         self._over = True
         self._reason = reason
-        self.log.info(
-            "XMPP session of {name} at {address} closed: {reason}",
-            name=self.peer_name or "an unnamed peer",
-            address=self.peer_address,
-            reason=reason,
-        )
+        self._log_end()
         self._farewell = self._reactor.callLater(0, self._say_closed)
         transport: Any = self.transport
         stalled = self.pending_bytes > 0

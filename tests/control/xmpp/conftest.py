@@ -53,6 +53,7 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         if self.open:
+            self.net.tape += data
             self.buffer += data
             if len(self.buffer) > BUFFER and self.producer is not None and not self.paused:
                 self.paused = True
@@ -108,7 +109,7 @@ class Wire:
             if self.producer is not None:
                 self.producer.resumeProducing()
             moved = True
-        if not self.buffer and self.open and self.disconnecting and self.producer is None:
+        if not self.buffer and self.open and self.disconnecting:
             self.end(ConnectionDone())
             moved = True
         if not self.open and self.other.open and (not self.buffer or not self.other.reading):
@@ -187,6 +188,7 @@ class Net(Clock):
         self.ports: dict[tuple[str, int], Port] = {}
         self.wires: list[Wire] = []
         self.hanging = False
+        self.tape = bytearray()
         self._number = 40000
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:  # noqa: N802

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contrail_emulator.base.pcap import Capture
 from contrail_emulator.control.xmpp import (
     ClientSettings,
     ServerSettings,
@@ -440,3 +442,25 @@ def test_bytes_in_the_socket_are_seen_without_reading_them(net: Any, bench: Benc
         far.close()
         assert session.core.input_waits() is False, "an end of file is not a sign of life"
     assert session.core.input_waits() is False, "nor is a socket that is closed"
+
+
+def test_a_capture_sees_every_byte_of_both_ends(net: Any, tmp_path: Path) -> None:
+    path = tmp_path / "session.pcapng"
+    capture = Capture(path, clock=net.seconds)
+    control, agent = Recorder(), Recorder()
+    server = XmppServer(net, ServerSettings("ctrl-1", port=5269), control, capture=capture)
+    server.listen()
+    settings = ClientSettings("compute-7", "127.0.0.1", bind_address="127.0.0.7")
+    client = XmppClient(net, settings, agent, rng=random.Random(7), capture=capture)
+    client.start()
+    net.run(1)
+    agent.sessions[0].send(SUBSCRIBE)
+    net.run(1)
+    client.stop()
+    net.run(1)
+    server.stop()
+    capture.close()
+    data = path.read_bytes()
+    assert data.count(OPEN) == 1, "one connection, one record of it"
+    assert data.count(SUBSCRIBE) == 1
+    assert control.heard == ["established compute-7", "closed compute-7: closed by the peer"]
