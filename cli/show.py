@@ -48,8 +48,8 @@ VIEWS: Mapping[str, View] = {
     ),
     "instances": View(
         "control", "instances",
-        (("instance", "name"), ("network", "virtual_network"), ("vn index", "vn_index"), ("import", "import_target"),
-         ("export", "export_target"), ("tables", "tables")),
+        (("instance", "name"), ("index", "index"), ("network", "virtual_network"), ("network id", "vn_index"),
+         ("import", "import_target"), ("export", "export_target")),
     ),
     "routes": View(
         "control", "routes",
@@ -60,7 +60,8 @@ VIEWS: Mapping[str, View] = {
     "update-groups": View(
         "control", "update-groups",
         (("table", "table"), ("encoding", "encoding"), ("type", "peer_type"), ("AS", "peer_as"), ("members", "members"),
-         ("pending", "pending_updates"), ("messages", "messages_built"), ("sent", "messages_sent")),
+         ("blocked", "blocked"), ("pending", "pending_updates"), ("reach", "reach"), ("unreach", "unreach"),
+         ("messages", "messages"), ("deliveries", "deliveries")),
     ),
     "interfaces": View(
         "agent", "interfaces",
@@ -105,7 +106,7 @@ def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **fil
     for name, rows in found.items():
         if len(found) > 1:
             console.print(Text(name, style="bold"))
-        console.print(_table(view, rows), crop=False)
+        console.print(_table(view, _paths(rows) if what == "routes" else rows), crop=False)
 
 
 @click.command()
@@ -156,6 +157,16 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return str(json.load(error)["error"])
     except (ValueError, KeyError, TypeError):
         return f"answered {error.code} {error.reason}"
+
+
+def _paths(routes: Sequence[Row]) -> list[Row]:
+    """One row a path; the table and the prefix stand with the best one only."""
+    rows: list[Row] = []
+    for route in routes:
+        for number, path in enumerate(route["paths"]):
+            head = {"table": route["table"], "prefix": route["prefix"]} if number == 0 else {}
+            rows.append({**path, **head})
+    return rows
 
 
 def _table(view: View, rows: Any) -> Table:

@@ -59,7 +59,10 @@ class Plane:
         self.identity = identity
         router_id = int(IPv4Address(identity.router_id))
         self.flusher = Flusher(reactor, self._pause, self._resume)
-        encoders = {"bgp": BgpEncoder(), "xmpp": XmppEncoder(identity.autonomous_system, self._network_name)}
+        encoders = {
+            "bgp": BgpEncoder(),
+            "xmpp": XmppEncoder(identity.autonomous_system, self._network_name, self._instance_network),
+        }
         self.core = RoutingCore(
             CoreSettings(
                 autonomous_system=identity.autonomous_system,
@@ -120,6 +123,10 @@ class Plane:
 
     def _network_name(self, autonomous_system: int, index: int) -> str:
         return self.core.virtual_network_name(autonomous_system, index)
+
+    def _instance_network(self, name: str) -> str:
+        instance = self.core.instances.get(name)
+        return instance.settings.virtual_network if instance is not None else ""
 
     def _pause(self) -> None:
         for peer in self.speaker.peers.values():

@@ -113,11 +113,8 @@ class ControlNode:
         self.node = node
 
     def routes(self, table: str, prefix: str | None = None) -> list[dict[str, Any]]:
-        """The paths of a table, best first; of one prefix, printed with or without its RD."""
-        core = self.node.plane.core
-        if prefix is None:
-            return list(core.rows(table))
-        return [row for row in core.rows(table) if row["prefix"] == prefix or row["prefix"].endswith(f":{prefix}")]
+        """The routes of a table with their paths, best first; of one prefix, printed with or without its RD."""
+        return list(self.node.plane.core.rows(table, prefix=prefix))
 
     def neighbor(self, name: str) -> dict[str, Any]:
         """One BGP peer's row.

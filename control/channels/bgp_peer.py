@@ -288,7 +288,9 @@ class PeerChannel:
     def row(self) -> Mapping[str, Any]:
         """What introspect adds to the speaker's own row."""
         return {
-            "routes_in": sum(table.sources.get(self._source, 0) for table in self._core.tables.values()) if self._source else 0,
+            "routes_in": sum(table.sources.get(self._source, 0) for table in self._core.tables.values())
+            if self._source
+            else 0,
             "routes_out": sum(told(membership) for membership in self._memberships.values()),
             "channel": dict(self.counters),
         }

@@ -30,26 +30,30 @@ EVPN_MAC, EVPN_PREFIX = 2, 5
 
 Paths = tuple[tuple[Attributes, bytes], ...]
 NetworkName = Callable[[int, int], str]
+InstanceNetwork = Callable[[str], str]
 
 
 class XmppEncoder:
     """Renders message bodies; the header with `to` is each member's own.
 
-    `network_name(asn, index)` gives the virtual network behind an origin-vn, `unresolved` when unknown.
+    `network_name(asn, index)` gives the virtual network behind an origin-vn, `unresolved` when unknown;
+    `instance_network(name)` that of a routing instance.
     """
 
     joins = False
 
-    def __init__(self, autonomous_system: int, network_name: NetworkName) -> None:
+    def __init__(self, autonomous_system: int, network_name: NetworkName, instance_network: InstanceNetwork) -> None:
         self.autonomous_system = autonomous_system
         self._network_name = network_name
+        self._instance_network = instance_network
 
     def reach(
         self, table: str, family: Family, instance: str, group: GroupKey, routes: Sequence[tuple[bytes, Paths]]
     ) -> list[bytes]:
         """Message bodies for routes that share their attribute sets, at most 32 items each."""
         render = self._enet if family is Family.E_VPN else self._unicast
-        items = [item for key, paths in routes if (item := render(family, key, paths)) is not None]
+        own = self._instance_network(instance) or UNRESOLVED
+        items = [item for key, paths in routes if (item := render(family, key, paths, own)) is not None]
         node = ITEM_FAMILIES[family].node(instance)
         return [pubsub.items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
 
@@ -59,10 +63,10 @@ class XmppEncoder:
         node = ITEM_FAMILIES[family].node(instance)
         return [pubsub.retract_body(node, ids[at : at + MAX_RETRACTS]) for at in range(0, len(ids), MAX_RETRACTS)]
 
-    def _unicast(self, family: Family, key: bytes, paths: Paths) -> tuple[str, bytes] | None:
+    def _unicast(self, family: Family, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
         prefix = _prefix(family, key)
         attributes = paths[0][0]
-        hops = tuple(dict.fromkeys(self._hop(attributes, payload) for attributes, payload in paths))
+        hops = tuple(dict.fromkeys(self._hop(attributes, payload, own) for attributes, payload in paths))
         sticky, sequence = _mobility(attributes)
         fields, decision = _load_balance(attributes)
         entry = UnicastEntry(
@@ -82,7 +86,7 @@ class XmppEncoder:
         )
         return prefix, entry.to_xml(TABBED)
 
-    def _enet(self, family: Family, key: bytes, paths: Paths) -> tuple[str, bytes] | None:
+    def _enet(self, family: Family, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
         found = _enet_key(key)
         if found is None:
             return None  # types 1, 3, 4 and 6 never go to agents
@@ -99,7 +103,7 @@ class XmppEncoder:
             group="0.0.0.0",
             source="0.0.0.0",
             next_hops=tuple(dict.fromkeys(self._enet_hop(attributes, payload) for attributes, payload in paths)),
-            virtual_network=self._virtual_network(attributes),
+            virtual_network=self._virtual_network(attributes, own),
             sticky=sticky,
             mobility_sequence=sequence,
             sequence_number=sequence,
@@ -110,14 +114,14 @@ class XmppEncoder:
         )
         return item_id.enet_id(tag, mac, address), entry.to_xml(TABBED)
 
-    def _hop(self, attributes: Attributes, payload: bytes) -> NextHop:
+    def _hop(self, attributes: Attributes, payload: bytes, own: str) -> NextHop:
         communities = attributes.ext_communities
         label = nlri.label(payload, ext_community.is_vxlan(communities))
         return NextHop(
             str(ip_address(attributes.next_hop)),
             label=label,
             encapsulations=_encapsulations(communities, bool(label)),
-            virtual_network=self._virtual_network(attributes),
+            virtual_network=self._virtual_network(attributes, own),
             tags=self._tags(attributes),
         )
 
@@ -134,12 +138,14 @@ class XmppEncoder:
             mac=macs[0].hex(":") if macs else "",
         )
 
-    def _virtual_network(self, attributes: Attributes) -> str:
+    def _virtual_network(self, attributes: Attributes, own: str) -> str:
+        """By origin-vn; what the instance itself originated carries no route target yet, and is of its own network."""
         for raw in attributes.ext_communities:
             found = ext_community.read_origin_vn(raw)
             if found is not None:
                 return self._network_name(*found)
-        return UNRESOLVED
+        imported = any(ext_community.is_route_target(raw) for raw in attributes.ext_communities)
+        return UNRESOLVED if imported else own
 
     def _security_groups(self, attributes: Attributes) -> tuple[int, ...]:
         found = (ext_community.read_security_group(raw) for raw in attributes.ext_communities)
