@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .accounting import Totals, VrfStats
 from .drops import Drop
@@ -95,12 +95,13 @@ class VRouter:
 
     def get(self, kind: type[T], identity: Any) -> T | None:
         """One row by its `identity`; inet and inet6 routes by longest prefix; a flow by key or by index."""
+        found: Any
         if kind is Flow:
-            entry = self.flows.get(identity) if isinstance(identity, int) else self.flows.find(lookup_key(identity))
-            row: Any = None if entry is None else entry.row()
-            return row  # type: ignore[no-any-return]  # kind is Flow, so T is Flow: a fact mypy cannot follow
-        found: T | None = self.store.get(kind, identity)
-        return found
+            entry = self.flow(identity)
+            found = None if entry is None else entry.row()
+        else:
+            found = self.store.get(kind, identity)
+        return cast("T | None", found)
 
     def dump(self, kind: type[T]) -> list[T]:
         """Every row of one kind, in the order of its key."""

@@ -145,7 +145,7 @@ def test_a_device_that_goes_away_unplugs_the_interface() -> None:
     port = TapPort(cast(IReactorFDSet, FakeReactor()), "cetest0", vr, 3)
     assert port.doRead() is CONNECTION_LOST
     vr.connect(3, port.transmit)
-    port.connectionLost(Failure(CONNECTION_LOST))
+    port.connectionLost(cast(Any, Failure)(CONNECTION_LOST))
     vif = vr.interface(3)
     assert vif is not None and vif.transmit is None and port.logPrefix() == "TAP cetest0"
 

@@ -103,7 +103,7 @@ class TapPort:
         return self._fd
 
     def doRead(self) -> Any:  # noqa: N802
-        """Take what is there, in bounded portions so that other readers get their turn. CONNECTION_LOST ends the port."""
+        """Take what is there, in portions so that other readers get their turn. CONNECTION_LOST ends the port."""
         for _ in range(_FRAMES_PER_TURN):
             try:
                 frame = os.read(self._fd, _MAX_FRAME)
