@@ -118,6 +118,11 @@ class ZooKeeperIds:
             await self._threads.run(self._stop, client)
         self._threads.stop()
 
+    @property
+    def connected(self) -> bool:
+        """Is there a session now?"""
+        return self._client is not None and bool(self._client.connected)
+
     # -- in a thread
 
     def _start(self) -> Any:
@@ -214,14 +219,14 @@ class ZooKeeperIds:
         """Called by an election that is left."""
         if election in self._elections:
             self._elections.remove(election)
-        if node is not None and self._client is not None and self._client.connected:
+        if node is not None and self.connected:
             Deferred.fromCoroutine(self._take_away(node)).addErrback(self._wrong)
 
     async def _ask(self, method: str, path: str, *arguments: Any, **named: Any) -> Any:
         """The answer of kazoo's `<method>_async`; None when the node is not there."""
         exceptions = driver("kazoo.exceptions", "kazoo")
         client = self._client
-        if client is None or not client.connected:
+        if not self.connected:
             raise IdsError(f"ZooKeeper {self._where()}: not connected")
         answer: Deferred[Any] = Deferred()
         pending = getattr(client, f"{method}_async")(self._prefix + path, *arguments, **named)

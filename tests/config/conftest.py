@@ -1,5 +1,6 @@
 """Real back ends for the shared suites: started once for a test run, skipped with the reason when absent."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from contrail_emulator.config.testing.servers import Absent, RabbitMq, Server, Z
 
 
 def _running(kind: type[Cassandra | RabbitMq | ZooKeeper], folder: Path) -> Iterator[Server]:
+    if os.environ.get("CONTRAIL_EMULATOR_BACKENDS") == "0":
+        pytest.skip("CONTRAIL_EMULATOR_BACKENDS=0: no real servers wanted")
     try:
         server = kind(folder)
         server.start()
