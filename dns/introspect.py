@@ -26,7 +26,7 @@ def pages(server: DnsServer) -> list[Page]:
 def register_metrics(server: DnsServer, metrics: Metrics) -> None:
     """Counters and sizes, read when somebody asks."""
     metrics.sampled(
-        "dns_events", "Questions and oddities", ["event"], lambda: [((name,), n) for name, n in server.counters.items()]
+        "dns_events", "Questions and oddities", ["event"], lambda: [((name,), n) for name, n in server.counted().items()]
     )
     metrics.sampled("dns_views", "Virtual DNS servers", [], lambda: [((), len(server.views))])
     metrics.sampled("dns_agent_records", "Records of agents", [], lambda: [((), len(server.agent_records))])

@@ -40,7 +40,7 @@ def agents(server: DnsServer, arguments: Arguments) -> list[Row]:
 
 def counters(server: DnsServer, arguments: Arguments) -> list[Row]:
     """One row a counter."""
-    return [{"name": name, "value": value} for name, value in sorted(server.counters.items())]
+    return [{"name": name, "value": value} for name, value in sorted(server.counted().items())]
 
 
 PAGES: Final[Mapping[str, Callable[[DnsServer, Arguments], list[Row]]]] = {

@@ -104,6 +104,16 @@ class DnsServer:
         """The rows of an introspect page: ``virtual-dns``, ``records``, ``agents`` or ``counters``. KeyError else."""
         return rows.PAGES[page](self, {} if arguments is None else arguments)
 
+    def counted(self) -> dict[str, int]:
+        """Everything that is counted, by name."""
+        return {
+            **self.counters,
+            "connections_refused": self._connections.refused,
+            "send_errors": self._datagrams.send_errors,
+            "forwards_waiting": self._forwarder.waiting,
+            "agents_refused": self._xmpp.refused,
+        }
+
     @property
     def sessions(self) -> Iterable[Session]:
         """Agents' sessions."""

@@ -150,12 +150,6 @@ class Zone:
         owner.turn += 1
         return owner.turn - 1
 
-    def records(self) -> Iterator[ResourceRecord]:
-        """Everything in the zone, the SOA first."""
-        yield self.soa
-        for owner in self._owners.values():
-            yield from self._rrsets(owner.records)
-
     def __len__(self) -> int:
         return sum(len(owner.records) for owner in self._owners.values())
 
