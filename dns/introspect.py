@@ -25,9 +25,11 @@ def pages(server: DnsServer) -> list[Page]:
 
 def register_metrics(server: DnsServer, metrics: Metrics) -> None:
     """Counters and sizes, read when somebody asks."""
-    metrics.sampled(
-        "dns_events", "Questions and oddities", ["event"], lambda: [((name,), n) for name, n in server.counted().items()]
-    )
+
+    def events() -> list[tuple[tuple[str], float]]:
+        return [((name,), value) for name, value in server.counted().items()]
+
+    metrics.sampled("dns_events", "Questions and oddities", ["event"], events)
     metrics.sampled("dns_views", "Virtual DNS servers", [], lambda: [((), len(server.views))])
     metrics.sampled("dns_agent_records", "Records of agents", [], lambda: [((), len(server.agent_records))])
 
