@@ -76,7 +76,7 @@ class Agent:
         self._stopping: Deferred[None] | None = None
         self.started = False
         self.ksync = KSync(settings, data_plane)
-        self.oper = Oper(settings, self, reactor.seconds)
+        self.oper = Oper(settings, self, reactor)
         self.receiver = ConfigReceiver(self.graph, load())
         self.controller = Controller(
             reactor, settings, self.oper, self.receiver, rng, self._routes_changed, self._connect
@@ -123,6 +123,7 @@ class Agent:
             self._turn.cancel()
             self._turn = None
         self.flows.stop()
+        self.oper.stop()
         self.services.stop()
         ended: list[Deferred[Any]] = [*self.controller.stop(), *(client.stop() for client in self._dns_clients)]
         ended += [self.dns_relay.stop(), self.port_api.stop()]

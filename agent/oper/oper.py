@@ -5,9 +5,9 @@ Recomputed from the graph and the ports, kept between recomputations only by ind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from ipaddress import IPv4Address
-from typing import Protocol
+from typing import Any, Protocol
 
 from contrail_emulator.config.graph import Graph
 
@@ -54,7 +54,7 @@ class OperListener(RibListener, Protocol):
 class Oper:
     """One agent's tables. `recompute` after configuration or ports changed, `flush` after paths did."""
 
-    def __init__(self, settings: AgentSettings, listener: OperListener, now: Callable[[], float]) -> None:
+    def __init__(self, settings: AgentSettings, listener: OperListener, clock: Any) -> None:
         self.settings = settings
         self.configuration = Configuration()
         self.ports: dict[str, Port] = {}
@@ -62,7 +62,8 @@ class Oper:
         self.by_vif: dict[int, VmInterface] = {}
         self.broadcast_vrfs: set[str] = set()
         self._listener = listener
-        self._now = now
+        self._clock = clock
+        self._retries: set[Any] = set()
         self._vifs: Indices[str] = Indices(FIRST_VM_VIF, MAX_VIFS)
         self._vrf_indices: Indices[str] = Indices(FABRIC_VRF_INDEX, settings.max_vrfs)
         self._preferences: dict[tuple[str, Prefix], Preference] = {}
@@ -125,15 +126,38 @@ class Oper:
         interface = self.interfaces.get(uuid)
         if interface is None or not interface.active:
             return False
-        now = self._now()
+        now = self._clock.seconds()
         moved = False
         for key in (address, NO_ADDRESS):
             machine = self._preferences.get((uuid, key))
-            moved = (machine is not None and machine.traffic_seen(now)) or moved
+            if machine is None:
+                continue
+            waiting = machine.held
+            moved = machine.traffic_seen(now) or moved
+            if machine.held and not waiting:
+                self._retry_later(uuid, machine)
         if moved:
             self._refresh(uuid)
             self.flush()
         return moved
+
+    def _retry_later(self, uuid: str, machine: Preference) -> None:
+        """Traffic came while the address was held for flapping."""
+
+        def retry() -> None:
+            self._retries.discard(call)
+            if machine.retry(self._clock.seconds()) and uuid in self.interfaces:
+                self._refresh(uuid)
+                self.flush()
+
+        call = self._clock.callLater(machine.hold_until - self._clock.seconds(), retry)
+        self._retries.add(call)
+
+    def stop(self) -> None:
+        """Cancel what is to be retried."""
+        for call in self._retries:
+            call.cancel()
+        self._retries.clear()
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -38,17 +38,18 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 class Preference:
     """The machine of one exported address. `preference` and `sequence` are what is published.
 
-    After FLAP_LIMIT moves, each within FLAP_MINIMUM seconds of the last, traffic is believed only `hold_until` has
-    passed; the hold doubles up to FLAP_MAXIMUM.
+    After FLAP_LIMIT moves, each within FLAP_MINIMUM seconds of the last, nothing is believed before `hold_until`, when the
+    caller is to `retry` for traffic that came in between (`held`). Each further move doubles the hold, up to FLAP_MAXIMUM.
     """
 
-    __slots__ = ("_flaps", "_hold", "_last", "_static", "highest", "hold_until", "sequence", "state")
+    __slots__ = ("_flaps", "_hold", "_last", "_static", "held", "highest", "hold_until", "sequence", "state")
 
     def __init__(self, static: int = 0, active_active: bool = False) -> None:
         self._static = static
         self.state = State.STATIC if static else State.ACTIVE_ACTIVE if active_active else State.WAIT
         self.sequence = 0
         self.highest = 0
+        self.held = False
         self._flaps = 0
         self._hold = FLAP_MINIMUM
         self._last = float("-inf")
@@ -71,10 +72,22 @@ class Preference:
 
     def traffic_seen(self, now: float) -> bool:
         """The machine sent something; True when what is published changes."""
-        if now < self.hold_until or (self.state, Event.TRAFFIC) not in TRANSITIONS:
+        if now < self.hold_until:
+            self.held = self.state is State.WAIT
+            return False
+        return self._own(Event.TRAFFIC, now)
+
+    def retry(self, now: float) -> bool:
+        """The hold is over: traffic that came during it counts now."""
+        held, self.held = self.held, False
+        return held and self._own(Event.RETRY, now)
+
+    def _own(self, event: Event, now: float) -> bool:
+        after = TRANSITIONS.get((self.state, event))
+        if after is None:
             return False
         self._damp(now)
-        self.state = TRANSITIONS[self.state, Event.TRAFFIC]
+        self.state = after
         self.sequence = max(self.sequence, self.highest) + 1
         return True
 
@@ -87,7 +100,7 @@ class Preference:
         return True
 
     def _damp(self, now: float) -> None:
-        if now - self._last < FLAP_MINIMUM:
+        if min(now - self._last, abs(now - self.hold_until)) < FLAP_MINIMUM:
             self._flaps += 1
             if self._flaps >= FLAP_LIMIT:
                 self.hold_until = now + self._hold

@@ -504,6 +504,6 @@ def config() -> Config:
     return Config()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_config() -> type[Config]:
     return Config
