@@ -7,6 +7,7 @@ start() is to be called when the configuration is complete: until then the real 
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from collections.abc import Generator, Iterable
 from typing import Any, Final
@@ -31,6 +32,7 @@ from .agent_records import AgentRecords
 from .config_feed import ConfigFeed
 from .forwarder import Forwarder
 from .listeners import DnsConnections, DnsDatagrams, Respond
+from .names import is_name
 from .records import ResourceRecord
 from .resolver import Question, Reply, Resolver, Served
 from .settings import DnsSettings
@@ -153,7 +155,7 @@ class DnsServer:
             return
         self.counters["forwarded"] += 1
         asked = self._forwarder.ask(reply.forward)
-        asked.addCallback(_complete, reply)
+        asked.addCallback(complete, reply)
         asked.addCallback(lambda complete: self._answer(request, complete, respond, limit))
         asked.addErrback(lambda failure: self.log.failure("forwarding failed", failure=failure))
 
@@ -212,20 +214,26 @@ class DnsServer:
         """We send agents nothing."""
 
 
-def _complete(message: Any, reply: Reply) -> Reply:
-    """Our part of the answer and the forwarder's; SERVFAIL when nobody answered."""
+def complete(message: Any, reply: Reply) -> Reply:
+    """Our part of the answer and the forwarder's; SERVFAIL when nobody answered, or nothing that can be passed on."""
     if message is None:
         return Reply(dns.ESERVER)
+    try:
+        reply.answers += _served(message.answers)
+        reply.authority += _served(message.authority)
+        reply.additional += _served(message.additional)
+    except (ValueError, struct.error):
+        return Reply(dns.ESERVER)
     reply.rcode = message.rCode
-    reply.answers += _served(message.answers)
-    reply.authority += _served(message.authority)
-    reply.additional += _served(message.additional)
     return reply
 
 
 def _served(headers: Iterable[Any]) -> list[Served]:
-    return [
-        (header.name.name, ResourceRecord.make(header.name.name, header.type, header.ttl, header.payload))
-        for header in headers
-        if header.type != dns.OPT and header.cls == dns.IN
-    ]
+    served: list[Served] = []
+    for header in headers:
+        owner = header.name.name
+        if not is_name(owner):
+            raise ValueError(f"{owner!r} does not fit on the wire")
+        if header.type != dns.OPT and header.cls == dns.IN:
+            served.append((owner, ResourceRecord.make(owner, header.type, header.ttl, header.payload)))
+    return served

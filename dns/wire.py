@@ -58,6 +58,8 @@ def read(data: bytes) -> Request | None:
     try:
         if counts[0] == 1:
             request.question = _question(data)
+        if request.opcode == dns.OP_UPDATE and request.question is not None and request.question.type != dns.SOA:
+            request.question = None  # RFC 2136 3.1.1: the zone section names a zone by its SOA
         if request.question is None:
             request.fault = dns.EFORMAT
         elif request.opcode == dns.OP_QUERY:

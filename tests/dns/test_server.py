@@ -18,6 +18,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.names import dns as twisted_dns
 from twisted.protocols.basic import Int16StringReceiver
 
 from contrail_emulator.base.introspect import Introspect
@@ -29,6 +30,8 @@ from contrail_emulator.control.xmpp.dns_message import DnsEntry, DnsUpdate
 from contrail_emulator.control.xmpp.names import DNS_JID
 from contrail_emulator.dns import DnsServer, DnsSettings
 from contrail_emulator.dns.introspect import pages, register_metrics
+from contrail_emulator.dns.resolver import Reply
+from contrail_emulator.dns.server import complete
 
 V1 = "default-domain:v1"
 VIEW = '"view=default-domain-v1"'
@@ -382,6 +385,17 @@ def test_what_others_know_is_asked_there(forwarding: Client, elsewhere: tuple[El
     assert alias[:2] == ["www.example.com. 0 IN CNAME www.net.", "www.net. 5 IN A 192.0.2.1"]
     assert answers(forwarding.udp(ask("vm.example.com"))) == ["vm.example.com. 60 IN A 10.1.0.3"]
     assert elsewhere[0].asked == 3 and forwarding.server.counters["forwarded"] == 3
+
+
+def test_an_answer_that_cannot_be_passed_on_is_none() -> None:
+    message: Any = twisted_dns.Message()
+    long = b"\x46" + b"a" * 70 + b"\x00"
+    head = b"\x00\x00\x80\x00\x00\x00\x00\x01" + bytes(4)
+    message.fromStr(head + long + b"\x00\x01\x00\x01" + bytes(4) + b"\x00\x04abcd")
+    assert len(message.answers) == 1
+    assert complete(message, Reply()).rcode == twisted_dns.ESERVER
+    message.answers[0].name.name = b"a.net"
+    assert len(complete(message, Reply()).answers) == 1
 
 
 def test_nobody_answers(
