@@ -42,7 +42,7 @@ def entropy_port(data: bytes, seed: int) -> int:
 
 def flow_source_port(entry: FlowEntry, seed: int) -> int:
     """The outer source port of a flow: over its VRF, ports and addresses."""
-    return entropy_port(entry.vrf.to_bytes(2, "big") + entry.key.pack(), seed)
+    return entropy_port((entry.vrf & 0xFFFF).to_bytes(2, "big") + entry.key.pack(), seed)
 
 
 def ip_header(source: int, destination: int, protocol: int, payload: int, identification: int, dscp: int) -> bytes:

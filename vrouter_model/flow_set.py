@@ -16,7 +16,7 @@ from .flags import (
     FlowFlag,
     TcpFlowFlag,
 )
-from .rows import FLOW_DELETED, Flow, FlowResponse
+from .rows import FLOW_DELETED, Flow, FlowKey, FlowResponse
 from .tables.flows import FlowEntry, lookup_key
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def flow_set(vr: VRouter, row: Flow) -> FlowResponse:
     if int(row.extflags) & int(FlowExtFlag.FORCE_EVICT):
         return _force_evict(vr, row)
     entry = vr.flows.get(row.index) if row.index >= 0 else None
-    if entry is not None and entry.evicted:
-        return FlowResponse(-errno.EBUSY, row.index, entry.gen_id)
+    if entry is None and row.index >= 0 and vr.flows.was_evicted(row.index):
+        return FlowResponse(-errno.EBUSY, row.index)
     reverse_index, code = _check(vr, row, entry)
     if code:
         return FlowResponse(code, row.index)
@@ -66,6 +66,15 @@ def flow_set(vr: VRouter, row: Flow) -> FlowResponse:
     return response
 
 
+def _key_is_sound(key: FlowKey) -> bool:
+    """Whether the key could stand in the kernel's structure: 16-bit ports, addresses of one family."""
+    if not (0 <= key.sport <= 0xFFFF and 0 <= key.dport <= 0xFFFF and 0 <= key.proto <= 0xFF):
+        return False
+    if isinstance(key.sip, int):
+        return isinstance(key.dip, int) and 0 <= key.sip <= 0xFFFFFFFF and 0 <= key.dip <= 0xFFFFFFFF
+    return isinstance(key.dip, bytes) and len(key.sip) == len(key.dip) == 16
+
+
 def _check(vr: VRouter, row: Flow, entry: FlowEntry | None) -> tuple[int, int]:
     """(index of the reverse flow or -1, 0 or a negative errno)."""
     flags = int(row.flags)
@@ -76,6 +85,8 @@ def _check(vr: VRouter, row: Flow, entry: FlowEntry | None) -> tuple[int, int]:
             return -1, -errno.EFAULT
     elif row.index >= 0 or not flags & _ACTIVE:
         return -1, -errno.ENOENT
+    elif not _key_is_sound(row.key):
+        return -1, -errno.EINVAL
     if flags & int(FlowFlag.VRFT) and not 0 <= row.dvrf < MAX_VRFS:
         return -1, -errno.EINVAL
     if flags & int(FlowFlag.MIRROR) and not (
@@ -104,7 +115,7 @@ def _delete(vr: VRouter, row: Flow, entry: FlowEntry | None) -> FlowResponse:
 def _force_evict(vr: VRouter, row: Flow) -> FlowResponse:
     """Only a TCP flow that is dead may be evicted on demand; its reverse flow is left alone."""
     entry = vr.flows.get(row.index)
-    if entry is None or entry.key.proto != 6 or entry.evicted or not entry.tcp_flags & int(TcpFlowFlag.DEAD):
+    if entry is None or entry.key.proto != 6 or not entry.tcp_flags & int(TcpFlowFlag.DEAD):
         return FlowResponse(-errno.EINVAL, row.index)
     entry.rindex = -1
     entry.flags &= ~_RFLOW_VALID

@@ -365,7 +365,7 @@ class FlowKey:
     def pack(self) -> bytes:
         """The key bytes as the kernel hashes them: 20 for IPv4, 44 for IPv6."""
         head = bytes((self.family, self.proto, 0, 0)) + self.sport.to_bytes(2, "big") + self.dport.to_bytes(2, "big")
-        head += self.nh_id.to_bytes(4, "big")
+        head += (self.nh_id & 0xFFFFFFFF).to_bytes(4, "big")
         if isinstance(self.sip, int) and isinstance(self.dip, int):
             return head + self.sip.to_bytes(4, "big") + self.dip.to_bytes(4, "big")
         assert isinstance(self.sip, bytes) and isinstance(self.dip, bytes)

@@ -17,6 +17,7 @@ from .flags import (
     MAX_VIFS,
     MAX_VNI,
     MAX_VRFS,
+    NO_VLAN,
     VRF_ASSIGN_VLANS,
     ZERO_MAC,
     Family,
@@ -40,6 +41,7 @@ from .tables.interface import Interface
 from .tables.next_hop import Component, NextHopEntry
 from .tables.routes import BridgeTable, InetTable, Route
 
+_WORD = 0xFFFFFFFF
 _FABRIC_KINDS = int(NhFlag.COMPOSITE_FABRIC | NhFlag.COMPOSITE_EVPN | NhFlag.COMPOSITE_TOR)
 _MCAST_PARTS = _FABRIC_KINDS | int(NhFlag.COMPOSITE_ENCAP)
 
@@ -144,7 +146,9 @@ class ObjectStore:
     def add_vif(self, row: Vif) -> int:
         if not 0 <= row.idx < MAX_VIFS or row.type not in VifType.__members__.values():
             return -errno.EINVAL
-        if not 0 <= row.vrf < MAX_VRFS or len(row.mac) != 6 or len(row.ip6) != 16:
+        if not 0 <= row.vrf < MAX_VRFS or len(row.mac) != 6 or len(row.ip6) != 16 or not 0 <= row.ip <= _WORD:
+            return -errno.EINVAL
+        if not 0 <= row.ovlan_id <= NO_VLAN or not 0 <= row.vlan_id <= NO_VLAN:
             return -errno.EINVAL
         if row.type is VifType.VIRTUAL_VLAN and row.parent_vif_idx not in self.vifs:
             return -errno.EINVAL
@@ -180,7 +184,9 @@ class ObjectStore:
     def _attach_sub_interface(self, vif: Interface) -> None:
         if vif.type is not VifType.VIRTUAL_VLAN:
             return
-        vif.parent = self.vifs[vif.row.parent_vif_idx]
+        vif.parent = self.vifs.get(vif.row.parent_vif_idx)
+        if vif.parent is None:
+            return
         for mac in vif.row.src_mac or (b"",):
             vif.parent.sub_interfaces[(vif.row.vlan_id, mac)] = vif
 
@@ -392,7 +398,9 @@ def _validate_encap(row: NextHop, has_device: bool) -> int:
 def _validate_tunnel(row: NextHop, has_device: bool) -> int:
     if row.family is Family.INET6 and not (len(row.tun_sip6) == 16 and len(row.tun_dip6) == 16):
         return -errno.EINVAL
-    if row.family is Family.INET and not (row.tun_sip and row.tun_dip):
+    if row.family is Family.INET and not (0 < row.tun_sip <= _WORD and 0 < row.tun_dip <= _WORD):
+        return -errno.EINVAL
+    if not 0 <= row.tun_dport <= 0xFFFF or len(row.rw_dst_mac) != 6:
         return -errno.EINVAL
     if row.flags & NhFlag.TUNNEL_GRE:
         return 0 if has_device else -errno.ENODEV

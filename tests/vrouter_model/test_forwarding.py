@@ -215,7 +215,7 @@ def test_a_dropping_flow_says_why(lab: Lab) -> None:
 def test_no_route_is_a_discard_on_the_ingress_interface(lab: Lab) -> None:
     host = two_machines(lab)
     host.receive(3, ping(GATEWAY_MAC, destination="9.9.9.9"))
-    assert host.dropped == [(Drop.DISCARD, 3, "")]
+    assert host.dropped == [(Drop.DISCARD, 3, "no route to 9.9.9.9 in VRF 2")]
     vif = host.vr.interface(3)
     assert vif is not None and vif.drops[Drop.DISCARD] == 1 and host.vr.drops[Drop.DISCARD] == 1
 
@@ -223,7 +223,7 @@ def test_no_route_is_a_discard_on_the_ingress_interface(lab: Lab) -> None:
 def test_unknown_unicast_is_dropped_unless_flooding_is_on(lab: Lab) -> None:
     host = two_machines(lab)
     host.receive(3, ping("02:00:00:00:00:99"))
-    assert host.reasons() == [Drop.L2_NO_ROUTE]
+    assert host.dropped == [(Drop.L2_NO_ROUTE, 3, "no bridge route to 02:00:00:00:00:99 in VRF 2")]
 
 
 def test_ttl_that_ends_here_is_the_agents(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from ..drops import Drop
 from ..flags import BROADCAST_MAC, AgentCommand, NhFlag, NhType
 from ..packet import ARP, IP, IP6, Packet
 from ..tables.next_hop import NextHopEntry
-from . import arp, l3_input, mac_learning, mss, neighbour, output
+from . import arp, explain, l3_input, mac_learning, mss, neighbour, output
 from .trap import trap
 from .well_known import Kind, well_known
 
@@ -32,7 +32,7 @@ def bridge_input(vr: VRouter, packet: Packet) -> None:
         return
     next_hop = _look_up(vr, packet)
     if next_hop is None:
-        vr.drop(packet, Drop.L2_NO_ROUTE)
+        vr.drop(packet, Drop.L2_NO_ROUTE, explain.no_mac(packet))
         return
     if packet.type in (IP, IP6):
         if vif.virtual:

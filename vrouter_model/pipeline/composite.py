@@ -9,7 +9,7 @@ from ..encapsulation import CONTROL_WORD, VXLAN_PORT, entropy_port, udp_tunnel, 
 from ..flags import NhFlag, NhType
 from ..packet import TOR_SOURCE, TREE_HEADER, Packet
 from ..tables.next_hop import NextHopEntry
-from . import broadcast_control, ecmp, output
+from . import broadcast_control, ecmp, explain, output
 
 if TYPE_CHECKING:
     from ..vrouter import VRouter
@@ -70,7 +70,7 @@ def _multicast(vr: VRouter, packet: Packet, group: NextHopEntry) -> None:
     vr.vrf_stats[packet.dvrf]["l2_mcast_composites"] += 1
     source = _replication_source(packet, group)
     if source is None:
-        vr.drop(packet, Drop.INVALID_MCAST_SOURCE)
+        vr.drop(packet, Drop.INVALID_MCAST_SOURCE, explain.wrong_source(packet))
         return
     if source == FROM_TOR:
         packet.src = TOR_SOURCE

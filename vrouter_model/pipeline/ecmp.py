@@ -98,7 +98,7 @@ def _packet_hash(vr: VRouter, packet: Packet, fields: int) -> int | None:
     elif packet.type == IP6:
         key = inet6_key(vr, packet)
     else:
-        return flow_hash(packet.data[:14] + packet.dvrf.to_bytes(4, "big"))
+        return flow_hash(packet.data[:14] + (packet.dvrf & 0xFFFF).to_bytes(4, "big"))
     if key is None:
         vr.fragments.hold(packet)
         return None
@@ -111,7 +111,7 @@ def _packet_hash(vr: VRouter, packet: Packet, fields: int) -> int | None:
 def _selected(key: LookupKey, fields: int) -> bytes:
     nh_id, source, destination, protocol, sport, dport = key
     size = 4 if isinstance(source, int) else 16
-    packed = nh_id.to_bytes(4, "big")
+    packed = (nh_id & 0xFFFFFFFF).to_bytes(4, "big")
     packed += bytes((protocol if fields & int(EcmpHash.PROTO) else 0,))
     packed += (sport if fields & int(EcmpHash.SRC_PORT) else 0).to_bytes(2, "big")
     packed += (dport if fields & int(EcmpHash.DST_PORT) else 0).to_bytes(2, "big")

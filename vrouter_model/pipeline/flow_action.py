@@ -9,7 +9,7 @@ from ..drops import Drop, flow_drop_text
 from ..flags import FLOW_HOLD_QUEUE, NO_MIRROR, FlowAction, FlowFlag, TcpFlowFlag
 from ..packet import IP, Packet
 from ..tables.flows import FlowEntry
-from . import mirror, nat
+from . import explain, mirror, nat
 from .source_check import Source, check_source
 from .trap import trap_flow
 
@@ -83,7 +83,7 @@ def _check_source(vr: VRouter, entry: FlowEntry, packet: Packet) -> bool:
             return True
         verdict = Source.INVALID
     if verdict is Source.INVALID:
-        vr.drop(packet, Drop.INVALID_SOURCE)
+        vr.drop(packet, Drop.INVALID_SOURCE, explain.wrong_source(packet))
         return False
     return True
 
@@ -124,7 +124,7 @@ def _set_ttl(packet: Packet, ttl: int) -> None:
 
 def mark_for_eviction(vr: VRouter, entry: FlowEntry) -> None:
     """A closed connection gives its two entries back, once both directions are dead and neither waits for the agent."""
-    if entry.evicted or entry.evict_candidate:
+    if entry.evict_candidate or vr.flows.get(entry.index) is not entry:
         return
     reverse = vr.flows.get(entry.rindex) if entry.rindex >= 0 else None
     if reverse is not None:

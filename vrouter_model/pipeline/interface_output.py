@@ -54,6 +54,9 @@ def _transmit_virtual(vr: VRouter, vif: Interface, packet: Packet) -> None:
     if vif.row.ovlan_id not in (0, NO_VLAN):
         tag = (max(packet.dotonep, 0) << 13 | vif.row.ovlan_id).to_bytes(2, "big")
         packet.data = packet.data[:12] + ETHERTYPE_VLAN.to_bytes(2, "big") + tag + packet.data[12:]
+    if not vif.parent.alive:
+        vr.drop(packet, Drop.INTERFACE_TX_DISCARD)
+        return
     vif.obytes += len(packet.data)
     vif.opackets += 1
     _hand_over(vr, vif.parent, packet, counted=False)

@@ -16,11 +16,18 @@ from .well_known import ICMP6_NEIGHBOUR_ADVERTISEMENT, ICMP6_NEIGHBOUR_SOLICITAT
 if TYPE_CHECKING:
     from ..vrouter import VRouter
 
+_DISCOVERY = (ICMP6_NEIGHBOUR_SOLICITATION, ICMP6_NEIGHBOUR_ADVERTISEMENT)
 _SOLICITED, _ROUTER = 0x4000, 0x8000
 _TARGET_LINK_ADDRESS = 2
 _IP6_HEADER = 40
 _WITHOUT_OPTION = _IP6_HEADER + 8 + 16
 _WITH_OPTION = _WITHOUT_OPTION + 8
+
+
+def is_discovery(packet: Packet) -> bool:
+    """Whether an IPv6 packet (link layer header present or not) is a solicitation or an advertisement."""
+    data, at = packet.data, packet.network + _IP6_HEADER
+    return data[packet.network + 6] == PROTO_ICMP6 and len(data) > at and data[at] in _DISCOVERY
 
 
 def neighbour_input(vr: VRouter, packet: Packet, dmac: bytes) -> bool:

@@ -9,7 +9,7 @@ from ..drops import Drop
 from ..flags import AgentCommand, NhFlag, NhType
 from ..packet import ARP, IP, IP6, MAX_HOPS, PBB, Packet
 from ..tables.next_hop import NextHopEntry
-from . import arp, bridge_input, composite, encap, interface_output, l3_input, neighbour, receive, tunnel
+from . import arp, bridge_input, composite, encap, explain, interface_output, l3_input, neighbour, receive, tunnel
 from .flow_lookup import flow_forward
 from .trap import trap
 
@@ -48,7 +48,7 @@ def reach(vr: VRouter, packet: Packet, next_hop: NextHopEntry) -> None:
 
 def _discard(vr: VRouter, packet: Packet, next_hop: NextHopEntry) -> None:
     vr.vrf_stats[packet.dvrf]["discards"] += 1
-    vr.drop(packet, Drop.DISCARD)
+    vr.drop(packet, Drop.DISCARD, explain.no_route(packet))
 
 
 def _resolve(vr: VRouter, packet: Packet, next_hop: NextHopEntry) -> None:

@@ -19,11 +19,12 @@ AGENT_HEADER = struct.Struct("!HHHIIIIIB3x")
 _TRUNCATED = frozenset((AgentCommand.HANDLE_DF, AgentCommand.ZERO_TTL))
 _TRUNCATED_LENGTH = 190
 _WORD = 0xFFFFFFFF
+_HALF = 0xFFFF
 
 
 def trap(vr: VRouter, packet: Packet, vrf: int, reason: AgentCommand, param: int = 0, param_1: int = 0) -> None:
     """Give the frame, as it was received, to the agent; the packet ends here."""
-    header = AGENT_HEADER.pack(packet.vif.idx, vrf, reason, param & _WORD, param_1 & _WORD, 0, 0, 0, 0)
+    header = AGENT_HEADER.pack(packet.vif.idx, vrf & _HALF, reason, param & _WORD, param_1 & _WORD, 0, 0, 0, 0)
     _send(vr, packet, reason, header)
 
 
@@ -34,10 +35,10 @@ def trap_flow(vr: VRouter, packet: Packet, entry: FlowEntry, packets: int, octet
     overflow = (octets >> 32 & 0xFFFF) | (packets >> 32 & 0xFF) << 16
     header = AGENT_HEADER.pack(
         packet.vif.idx,
-        entry.vrf,
+        entry.vrf & _HALF,
         reason,
         entry.index,
-        entry.key.nh_id,
+        entry.key.nh_id & _WORD,
         octets & _WORD,
         packets & _WORD,
         overflow,
@@ -48,7 +49,7 @@ def trap_flow(vr: VRouter, packet: Packet, entry: FlowEntry, packets: int, octet
 
 def send_to_agent(vr: VRouter, packet: Packet, reason: AgentCommand, rewrite: bytes, param: int = 0) -> None:
     """What a next hop on the agent's vif does: the next hop's own Ethernet header in front (NEXTHOP, BFD)."""
-    header = AGENT_HEADER.pack(packet.vif.idx, packet.dvrf & 0xFFFF, reason, param, 0, 0, 0, 0, 0)
+    header = AGENT_HEADER.pack(packet.vif.idx, packet.dvrf & _HALF, reason, param, 0, 0, 0, 0, 0)
     _send(vr, packet, reason, header, rewrite)
 
 

@@ -36,7 +36,7 @@ def mpls_input(vr: VRouter, packet: Packet, at: int) -> None:
         word = int.from_bytes(data[at : at + 4], "big")
     label = word >> 12
     if label >= MAX_LABELS:
-        vr.drop(packet, Drop.INVALID_LABEL)
+        vr.drop(packet, Drop.INVALID_LABEL, f"label {label}")
         return
     ttl = (word & 0xFF) - 1
     if ttl <= 0:
@@ -45,7 +45,7 @@ def mpls_input(vr: VRouter, packet: Packet, at: int) -> None:
     packet.ttl = ttl
     next_hop = vr.store.labels.get(label)
     if next_hop is None:
-        vr.drop(packet, Drop.INVALID_LABEL)
+        vr.drop(packet, Drop.INVALID_LABEL, f"label {label}")
         return
     if not word & _BOTTOM:
         # Only a next hop that pops labels could take this one, and no agent programs those.
@@ -104,7 +104,7 @@ def vxlan_input(vr: VRouter, packet: Packet, at: int) -> None:
     vnid = int.from_bytes(data[at + 4 : at + 7], "big")
     next_hop = vr.store.vxlans.get(vnid)
     if next_hop is None:
-        vr.drop(packet, Drop.INVALID_VNID)
+        vr.drop(packet, Drop.INVALID_VNID, f"VNI {vnid}")
         return
     packet.outer_source = int.from_bytes(data[12:16], "big")
     packet.label = vnid

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..drops import Drop
 from ..flags import NO_VLAN, AgentCommand
-from ..packet import ARP, Packet
-from . import arp, bridge_input
+from ..packet import ARP, IP6, Packet
+from . import arp, bridge_input, neighbour
 from .flow_lookup import flow_forward
 from .trap import trap
 
@@ -36,17 +36,26 @@ def virtual_input(vr: VRouter, packet: Packet, vrf: int, vlan: int = NO_VLAN) ->
 
 
 def _address_is_new(vr: VRouter, packet: Packet) -> bool:
-    """Whether an ARP sender is unknown: with routing by its address and stitched MAC, else by its MAC alone."""
-    if packet.type != ARP:
-        return False
+    """Whether the sender of an ARP or neighbour message is unknown.
+
+    With routing by its host route and the MAC stitched to it, on a bridge-only interface (ARP) by its MAC alone.
+    """
     source = packet.data[6:12]
     if not packet.vif.l3_enabled:
-        return vr.store.bridge.lookup(packet.dvrf, source) is None
-    sender = arp.read(packet.data[packet.network :])
-    if sender is None:
+        return packet.type == ARP and vr.store.bridge.lookup(packet.dvrf, source) is None
+    if packet.type == ARP:
+        sender = arp.read(packet.data[packet.network :])
+        if sender is None:
+            return False
+        route, length = vr.store.inet.lookup(packet.dvrf, sender.spa), 32
+    elif packet.type == IP6 and neighbour.is_discovery(packet):
+        address = packet.data[packet.network + 8 : packet.network + 24]
+        if not any(address):
+            return False
+        route, length = vr.store.inet6.lookup(packet.dvrf, int.from_bytes(address, "big")), 128
+    else:
         return False
-    route = vr.store.inet.lookup(packet.dvrf, sender.spa)
-    if route.next_hop.id == 0 or route.prefix_len != 32:
+    if route.next_hop.id == 0 or route.prefix_len != length:
         return True
     known = route.mac if any(route.mac) else route.next_hop.encap[:6]
     return known != source

@@ -26,6 +26,7 @@ LookupKey = tuple[int, int | bytes, int | bytes, int, int, int]
 """(key next hop, source, destination, protocol, source port, destination port): computed for every packet."""
 
 
+_EVICTED_REMEMBERED = 4096
 _BINDS_PORT = int(FlowFlag.LINK_LOCAL | FlowFlag.BGP_SERVICE)
 
 
@@ -165,6 +166,7 @@ class FlowTable:
         self._by_key: dict[LookupKey, FlowEntry] = {}
         self._by_index: dict[int, FlowEntry] = {}
         self._generations: dict[int, int] = {}
+        self._evicted: dict[int, None] = {}
         self._bound_ports: dict[tuple[int, int], int] = {}
         self._free_overflow: list[int] = []
         self._next_overflow = entries
@@ -185,6 +187,7 @@ class FlowTable:
         entry = FlowEntry(index, key, generation)
         self._by_key[key] = entry
         self._by_index[index] = entry
+        self._evicted.pop(index, None)
         self.created += 1
         return entry
 
@@ -199,10 +202,17 @@ class FlowTable:
             self.deleted += 1
 
     def evict(self, entry: FlowEntry) -> None:
-        """The data path's own removal: the key is gone at once, the slot shows EVICTED until it is used again."""
-        self._forget_key(entry)
+        """The data path's own removal. Its slot counts as evicted until it is used again."""
+        self.remove(entry)
         entry.evict_candidate = False
         entry.evicted = True
+        self._evicted[entry.index] = None
+        if len(self._evicted) > _EVICTED_REMEMBERED:
+            del self._evicted[next(iter(self._evicted))]
+
+    def was_evicted(self, index: int) -> bool:
+        """Whether the data path gave this slot back and nothing uses it since: an agent's request for it is late."""
+        return index in self._evicted
 
     def _forget_key(self, entry: FlowEntry) -> None:
         self._unbind_port(entry)
@@ -236,14 +246,14 @@ class FlowTable:
         for entry in entries:
             self.remove(entry)
         self.held = 0
+        self._evicted.clear()
         return entries
 
     def _free_slot(self, key: LookupKey) -> int | None:
         bucket = flow_hash(FlowKey(*key).pack()) % self.entries
         bucket -= bucket % FLOW_BUCKET
         for index in range(bucket, min(bucket + FLOW_BUCKET, self.entries)):
-            occupant = self._by_index.get(index)
-            if occupant is None or occupant.evicted:
+            if index not in self._by_index:
                 return index
         if self._free_overflow:
             return self._free_overflow.pop()

@@ -116,10 +116,11 @@ class Interface:
 
     @staticmethod
     def merged(old: Vif, new: Vif) -> Vif:
-        """The row after a change: the type of the old one and the vRouter's own flags are kept."""
+        """The row after a change: type and parent of the old one and the vRouter's own flags are kept."""
         owned = VIF_OWNED_BY_VROUTER
         flags = VifFlag((int(new.flags) & ~int(owned)) | (int(old.flags) & int(owned)))
-        return Vif(**{name: getattr(new, name) for name in Vif.__slots__} | {"flags": flags, "type": old.type})
+        kept = {"flags": flags, "type": old.type, "parent_vif_idx": old.parent_vif_idx}
+        return Vif(**{name: getattr(new, name) for name in Vif.__slots__} | kept)
 
     def counters(self) -> dict[str, int]:
         """Packet counters under the names of vr_interface_req."""
