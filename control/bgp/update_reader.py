@@ -16,7 +16,7 @@ from .next_hop import allowed_lengths, read_next_hop
 from .nlri import NlriError, Route
 from .nlri.evpn import contrail_view
 from .notification import Code, MessageError, UpdateError
-from .section_cache import Pattern, SectionCache
+from .section_cache import SectionCache
 
 _MP_REACH: Final = int(AttributeType.MP_REACH_NLRI)
 _MP_UNREACH: Final = int(AttributeType.MP_UNREACH_NLRI)
@@ -100,31 +100,30 @@ def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
     the attribute sections of its session, so it must be used with one behaviour.
     """
     cache = negotiated.sections
-    if cache is not None and cache.last is not None and cache.context.behaviour is behaviour:
-        routes = _routes_of_pattern(body, cache.last, behaviour)
-        if routes:
+    if cache is not None and cache.context.behaviour is behaviour:
+        reach = _read_usual(body, cache, behaviour)
+        if reach is not None:
             received = Received()
-            received.reach.append(Reach(cache.last.family, cache.last.attributes, routes))
+            received.reach.append(reach)
             return received
     return _Reader(body, negotiated, behaviour).read()
 
 
-def _routes_of_pattern(body: bytes, last: Pattern, behaviour: Behaviour) -> list[Route] | None:
-    """The routes of a message that repeats the attributes of the last; None when it does not, or has any fault.
+def _read_usual(body: bytes, cache: SectionCache, behaviour: Behaviour) -> Reach | None:
+    """The quick way for an announcement without withdrawals or faults; None when it needs the thorough one.
 
-    Sound attributes in front of MP_REACH_NLRI are whole attributes, so what follows them is an attribute header.
+    MP_REACH_NLRI is looked for where the last message had it. The rest around that place must be a sound section with
+    an attribute boundary just there, so a wrong guess never passes for a right one.
     """
-    before, head = last.before, last.head
-    offset, size = 4 + len(before), len(body)
-    if size < offset + 3 or body[0] or body[1] or not body.startswith(before, 4):
+    size = len(body)
+    if size < 8 or body[0] or body[1]:
         return None
-    section = body[2] << 8 | body[3]
-    if head is None:
-        if section != len(before):
-            return None
-        start, end = offset, size
-    else:
-        if section != size - 4 or body[offset + 1] != _MP_REACH or body[offset] & CLASS_BITS != OPTIONAL:
+    end = 4 + (body[2] << 8 | body[3])
+    if end < size:
+        rest, head, start, offset, end = body[4:end], b"", end, 4, size
+    elif end == size:
+        offset = 4 + cache.mp_offset
+        if offset + 8 > size or body[offset + 1] != _MP_REACH or body[offset] & CLASS_BITS != OPTIONAL:
             return None
         if body[offset] & EXTENDED_LENGTH:
             start = offset + 4
@@ -132,17 +131,28 @@ def _routes_of_pattern(body: bytes, last: Pattern, behaviour: Behaviour) -> list
         else:
             start = offset + 3
             end = start + body[offset + 2]
-        if end + len(last.after) != size or not body.endswith(last.after) or not body.startswith(head, start):
+        if end > size:
             return None
+        rest = body[4:offset] + body[end:]
+        head = body[start : start + 5 + body[start + 3]]
         start += len(head)
+    else:
+        return None
+    section = cache.find(rest)
+    if section is None or offset - 4 not in section.boundaries:
+        return None
+    known = section.seen.get(head)
+    if known is None:
+        return None
+    family, attributes = known
     faults: list[str] = []
     try:
-        routes = nlri.codec(last.family).read(body[start:end], False, faults)
+        routes = nlri.codec(family).read(body[start:end], False, faults)
     except NlriError:
         return None
-    if last.family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
+    if family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
         routes = contrail_view(routes, faults)
-    return None if faults else routes
+    return None if faults or not routes else Reach(family, attributes, routes)
 
 
 class _Reader:
@@ -191,14 +201,17 @@ class _Reader:
         return received
 
     def _remember(self, reach: Reach, found: list[_MpAttribute], in_mp_reach: bool) -> None:
-        """Keeps the shape of this announcement: the next message often repeats it."""
-        data = self._attributes
-        if not found and not in_mp_reach:
-            self._cache().last = Pattern(data, None, b"", reach.family, reach.attributes)
-        elif len(found) == 1 and in_mp_reach:
-            mp = found[0]
-            head = data[mp.start : mp.start + 5 + data[mp.start + 3]]
-            self._cache().last = Pattern(data[: mp.offset], head, data[mp.after :], reach.family, reach.attributes)
+        """Keeps what this announcement came to: the next messages often repeat it."""
+        section = self._section
+        if section is None or len(found) != in_mp_reach:
+            return
+        if not in_mp_reach:
+            section.remember(b"", reach.family, reach.attributes)
+            return
+        mp = found[0]
+        self._cache().mp_offset = mp.offset
+        head = self._attributes[mp.start : mp.start + 5 + self._attributes[mp.start + 3]]
+        section.remember(head, reach.family, reach.attributes)
 
     # --- the attribute section --------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from .next_hop import write_next_hop
 from .nlri import Route
 
 _UPDATE: Final = bytes((MessageType.UPDATE,))
+_START: Final = _UPDATE + b"\x00\x00"
+"""Type, and no withdrawn routes."""
 _FIXED: Final = HEADER_SIZE + 4
 """Header, and the lengths of withdrawn routes and of the attributes."""
 _MP_HEAD: Final = 4
@@ -60,6 +62,48 @@ def _pack(entries: Sequence[bytes], room: int) -> list[bytes]:
     return chunks
 
 
+class _Frame:
+    """Everything of an announcement but its routes, for one attribute set, family and kind of session."""
+
+    __slots__ = ("_behind", "_bytes", "_classic", "_head", "_reach_size", "_size", "behaviour", "room")
+
+    def __init__(self, family: Family, attributes: Attributes, as4: bool, behaviour: Behaviour) -> None:
+        next_hop = write_next_hop(family, attributes.next_hop)
+        section = attributes.encode(as4, behaviour)
+        if family is Family.INET:
+            section = _with_next_hop(section, next_hop, behaviour)
+        self.behaviour = behaviour
+        self._classic = family is Family.INET and not behaviour.inet_in_mp_reach
+        fixed = family.wire + bytes((len(next_hop),)) + next_hop + b"\x00"
+        if self._classic:
+            self._head, self._bytes, self._behind = _START + _size(len(section)) + section, b"", b""
+            self._size = _FIXED + len(section)
+        else:
+            first = behaviour.contrail_attribute_order
+            self._head = section + _MP_REACH if first else _MP_REACH
+            self._bytes, self._behind = fixed, b"" if first else section
+            self._size = _FIXED + len(section) + _MP_HEAD + len(fixed)
+        self._reach_size = len(fixed)
+        self.room = MAX_SIZE - self._size
+
+    def message(self, routes: bytes) -> bytes:
+        """The whole message that announces these routes."""
+        size = self._size + len(routes)
+        if self._classic:
+            return MARKER + size.to_bytes(2, "big") + self._head + routes
+        return (
+            MARKER
+            + size.to_bytes(2, "big")
+            + _START
+            + (size - _FIXED).to_bytes(2, "big")
+            + self._head
+            + (self._reach_size + len(routes)).to_bytes(2, "big")
+            + self._bytes
+            + routes
+            + self._behind
+        )
+
+
 def write(
     family: Family, attributes: Attributes, routes: Iterable[Route], as4: bool, behaviour: Behaviour = CONTRAIL
 ) -> list[bytes]:
@@ -72,39 +116,26 @@ def write(
     entries = nlri.codec(family).write_all(routes)
     if not entries:
         return []
-    next_hop = write_next_hop(family, attributes.next_hop)
-    section = attributes.encode(as4, behaviour)
-    if family is Family.INET:
-        section = _with_next_hop(section, next_hop)
-        if not behaviour.inet_in_mp_reach:
-            return _write_classic(section, entries)
+    kept = attributes.frames.get((family, as4))
+    if isinstance(kept, _Frame) and kept.behaviour is behaviour:
+        frame = kept
+    else:
+        frame = attributes.frames[family, as4] = _Frame(family, attributes, as4, behaviour)
+    if len(entries) == 1 and len(entries[0]) <= frame.room:
+        return [frame.message(entries[0])]
     if behaviour.packed_evpn_l3_label_lost and family is Family.E_VPN:
         entries = _without_later_l3_labels(entries)
-    fixed = family.wire + bytes((len(next_hop),)) + next_hop + b"\x00"
-    room = MAX_SIZE - _FIXED - len(section) - _MP_HEAD - len(fixed)
-    messages: list[bytes] = []
-    for chunk in _pack(entries, room):
-        reach = _MP_REACH + _size(len(fixed) + len(chunk)) + fixed + chunk
-        messages.append(_message(section + reach if behaviour.contrail_attribute_order else reach + section))
-    return messages
+    return [frame.message(chunk) for chunk in _pack(entries, frame.room)]
 
 
-def _with_next_hop(section: bytes, next_hop: bytes) -> bytes:
+def _with_next_hop(section: bytes, next_hop: bytes, behaviour: Behaviour) -> bytes:
     """NEXT_HOP behind ORIGIN in Contrail's order; by type code it stands behind AS_PATH."""
     offset = _ORIGIN_SIZE if section[1:2] == b"\x01" else 0
-    if section[offset + 1 : offset + 2] == b"\x02":
+    if not behaviour.contrail_attribute_order and section[offset + 1 : offset + 2] == b"\x02":
         long_form = section[offset] & EXTENDED_LENGTH
         size = int.from_bytes(section[offset + 2 : offset + 4], "big") + 1 if long_form else section[offset + 2]
         offset += 3 + size
     return section[:offset] + _NEXT_HOP + next_hop + section[offset:]
-
-
-def _write_classic(section: bytes, entries: Sequence[bytes]) -> list[bytes]:
-    head = b"\x00\x00" + _size(len(section)) + section
-    room = MAX_SIZE - HEADER_SIZE - len(head)
-    return [
-        MARKER + _size(HEADER_SIZE + len(head) + len(chunk)) + _UPDATE + head + chunk for chunk in _pack(entries, room)
-    ]
 
 
 def _without_later_l3_labels(entries: list[bytes]) -> list[bytes]:

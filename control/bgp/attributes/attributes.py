@@ -136,7 +136,8 @@ class Attributes:
     """Path attributes and next hop, kept as bytes; a field is read when it is first asked for.
 
     Two sets are equal when they say the same, whatever the order on the wire: `key` holds next hop and attributes in
-    one canonical form. `next_hop` has 4 or 16 bytes, or none. AS numbers always have 4 bytes inside.
+    one canonical form. `next_hop` has 4 or 16 bytes, or none. AS numbers always have 4 bytes inside. The writer keeps
+    what it made of the set in `frames`, by family and width of AS numbers.
     """
 
     __slots__ = (
@@ -151,6 +152,7 @@ class Attributes:
         "edge_discovery",
         "edge_forwarding",
         "ext_communities",
+        "frames",
         "key",
         "large_communities",
         "local_pref",
@@ -190,6 +192,7 @@ class Attributes:
         self.next_hop = next_hop
         self.unknown = unknown if len(unknown) < 2 else tuple(sorted(unknown, key=_by_code))
         self._encoded: dict[tuple[bool, bool, bool], bytes] = {}
+        self.frames: dict[tuple[int, bool], object] = {}
         codes = sorted(parts)
         head = [len(next_hop), len(codes)]
         for code in codes:

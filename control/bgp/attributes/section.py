@@ -11,6 +11,7 @@ from typing import Final
 
 from contrail_emulator.base.behaviour import Behaviour
 
+from ..family import Family
 from ..notification import Code, MessageError, UpdateError
 from . import aggregator, as_path, edge
 from .attributes import Attributes, UnknownAttribute
@@ -51,7 +52,17 @@ class Context:
 class Section:
     """A sound attribute section, and the sets made of it with each next hop seen."""
 
-    __slots__ = ("_made", "classic_next_hop", "faults", "parts", "reach_fault", "unknown", "withdraw")
+    __slots__ = (
+        "_made",
+        "boundaries",
+        "classic_next_hop",
+        "faults",
+        "parts",
+        "reach_fault",
+        "seen",
+        "unknown",
+        "withdraw",
+    )
 
     def __init__(
         self,
@@ -61,7 +72,12 @@ class Section:
         faults: tuple[str, ...],
         withdraw: bool,
         reach_fault: MessageError | None,
+        boundaries: frozenset[int],
     ) -> None:
+        self.boundaries = boundaries
+        """Where an attribute begins, and the end: MP_REACH_NLRI may have stood at any of these."""
+        self.seen: dict[bytes, tuple[Family, Attributes]] = {}
+        """What announcements without a fault came to, by MP_REACH_NLRI up to its routes (empty: classic field)."""
         self.parts = parts
         self.unknown = unknown
         self.classic_next_hop = classic_next_hop
@@ -82,6 +98,16 @@ class Section:
             made = self._made[next_hop] = Attributes(self.parts, next_hop, self.unknown)
         return made
 
+    def remember(self, head: bytes, family: Family, attributes: Attributes) -> None:
+        """Notes what an announcement with this section came to."""
+        if len(self.seen) >= _MAX_NEXT_HOPS:
+            self.seen.clear()
+        self.seen[head] = family, attributes
+
+
+class NotFramed(ValueError):
+    """The bytes are not whole attributes from end to end."""
+
 
 class SectionReader:
     """One pass over one section; `read` is the entry."""
@@ -99,12 +125,15 @@ class SectionReader:
         self._withdraw = False
 
     def read(self) -> Section:
-        """Raises MessageError where the session must be reset."""
+        """Raises MessageError where the session must be reset, NotFramed when the last attribute is not whole."""
         data, end, parts = self._data, len(self._data), self._parts
         context = self._context
         plain = context.plain
+        boundaries = [0]
         offset = 0
         while offset < end:
+            if offset + 4 > end and (offset + 3 > end or data[offset] & EXTENDED_LENGTH):
+                raise NotFramed
             flags, code = data[offset], data[offset + 1]
             if flags & EXTENDED_LENGTH:
                 start = offset + 4
@@ -112,6 +141,9 @@ class SectionReader:
             else:
                 start = offset + 3
                 after = start + data[offset + 2]
+            if after > end:
+                raise NotFramed
+            boundaries.append(after)
             value = data[start:after]
             if code in plain and code not in parts:
                 wanted, lengths, check = plain[code]
@@ -126,7 +158,7 @@ class SectionReader:
                     continue
             self._read_other(flags, code, offset, after, value)
             offset = after
-        return self._finish()
+        return self._finish(frozenset(boundaries))
 
     def _read_other(self, flags: int, code: int, offset: int, after: int, value: bytes) -> None:
         """Whatever is not plainly in order."""
@@ -195,7 +227,7 @@ class SectionReader:
 
     # --- the whole section ------------------------------------------------------------------------------------------
 
-    def _finish(self) -> Section:
+    def _finish(self, boundaries: frozenset[int]) -> Section:
         parts = self._parts
         next_hop = parts.pop(_T.NEXT_HOP, None)
         as4_path = parts.pop(_T.AS4_PATH, None)
@@ -208,7 +240,13 @@ class SectionReader:
                 if value is not None and len(value) > unit:
                     parts[code] = b"".join(sorted({value[i : i + unit] for i in range(0, len(value), unit)}))
         return Section(
-            parts, tuple(self._unknown), next_hop, tuple(self._faults), self._withdraw, self._reach_fault(next_hop)
+            parts,
+            tuple(self._unknown),
+            next_hop,
+            tuple(self._faults),
+            self._withdraw,
+            self._reach_fault(next_hop),
+            boundaries,
         )
 
     def _widen(self, as4_path: bytes | None, as4_aggregator: bytes | None) -> None:

@@ -66,7 +66,7 @@ def corpus() -> list[bytes]:
     return bodies
 
 
-# --- mutations --------------------------------------------------------------------------------------------------------
+# --- mutations ------------------------------------------------------------------------------------------------------
 
 
 def _flip(data: bytearray, rng: random.Random) -> None:
@@ -196,7 +196,7 @@ def mutate(seeds: list[bytes], rng: random.Random) -> tuple[int, bytes]:
     return kind, bytes(data[:4077])
 
 
-# --- what must hold ---------------------------------------------------------------------------------------------------
+# --- what must hold -------------------------------------------------------------------------------------------------
 
 
 def read_out(attributes: Attributes, session: Session) -> None:

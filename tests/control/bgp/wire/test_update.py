@@ -11,7 +11,7 @@ from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import nlri, update
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.family import Family
-from contrail_emulator.control.bgp.message import HEADER_SIZE, MAX_SIZE, read_header
+from contrail_emulator.control.bgp.message import HEADER_SIZE, MAX_SIZE, MessageError, read_header
 from contrail_emulator.control.bgp.negotiation import Negotiated
 from contrail_emulator.control.bgp.next_hop import read_next_hop, write_next_hop
 from contrail_emulator.control.bgp.nlri import Route
@@ -348,3 +348,71 @@ def test_defects_are_off_unless_asked_for() -> None:
     assert kept.reach[0].routes == routes
     (lost,) = read(update.write(Family.E_VPN, PLAIN, routes, True, defective))
     assert [nlri.l3_label(payload, False) for _, payload in lost.reach[0].routes] == [7, 0, 0]
+
+
+# --- the quick way: announcements that repeat earlier attributes ----------------------------------------------------
+
+SOUND = bytes.fromhex("4001010040020040050400000064")
+SPANNING = bytes.fromhex("40010100400200c00808000000010000000240050400000064")
+MP = bytes.fromhex("800e0d000101040a00000100180a0102")
+
+
+def test_a_place_inside_an_attribute_is_not_taken_for_mp_reach() -> None:
+    """What looks like MP_REACH where the last message had it may lie inside another attribute."""
+    for offset in range(len(SPANNING) + 1):
+        agreed = session()
+        update.read(_body(SPANNING + MP), agreed, RFC)
+        update.read(_body(SOUND[:14] + MP), agreed, RFC)
+        assert agreed.sections is not None
+        agreed.sections.mp_offset = offset
+        tricky = _body(SPANNING[:offset] + MP + SPANNING[offset:])
+        assert _outcome(tricky, agreed) == _outcome(tricky, session())
+
+
+def _outcome(body: bytes, agreed: Negotiated) -> object:
+    try:
+        received = update.read(body, agreed, RFC)
+    except MessageError as error:
+        return error.code, error.subcode, error.data
+    return [(r.attributes, r.routes) for r in received.reach], [u.keys for u in received.unreach], received.faults
+
+
+@pytest.mark.parametrize("place", [0, 4, 7, 14])
+def test_the_quick_way_gives_the_same_sets_wherever_mp_reach_stands(place: int) -> None:
+    agreed = session()
+    first = update.read(_body(SOUND[:place] + MP + SOUND[place:]), agreed, CONTRAIL).reach[0]
+    long_form = bytes.fromhex("900e000d") + MP[3:]
+    again = update.read(_body(SOUND[:place] + long_form + SOUND[place:]), agreed, CONTRAIL).reach[0]
+    assert again.attributes is first.attributes
+    assert again.routes == first.routes == [(bytes.fromhex("180a0102"), b"")]
+
+
+def test_a_classic_route_and_one_in_mp_reach_do_not_mix() -> None:
+    """The same section bytes: once with NEXT_HOP and a classic route, once with MP_REACH and another next hop."""
+    agreed = session()
+    section = SOUND + bytes.fromhex("4003040a000009")
+    for _ in range(2):
+        classic = update.read(_body(section, classic=b"\x08\x0c"), agreed, RFC).reach[0]
+        assert classic.attributes.next_hop == bytes((10, 0, 0, 9))
+        assert classic.routes == [(b"\x08\x0c", b"")]
+        multi = update.read(_body(section + MP), agreed, RFC).reach[0]
+        assert multi.attributes.next_hop == HOP
+
+
+def test_a_frame_is_kept_per_profile() -> None:
+    """The writer remembers what it made of a set; another profile must not get it."""
+    route = [(b"\x08\x0a", b"")]
+    contrail = update.write(Family.INET, PLAIN, route, True, CONTRAIL)
+    rfc = update.write(Family.INET, PLAIN, route, True, RFC)
+    assert contrail != rfc
+    assert update.write(Family.INET, PLAIN, route, True, CONTRAIL) == contrail
+    assert update.write(Family.INET, PLAIN, route, True, RFC) == rfc
+    wide = PLAIN.replace(as_path=AsPath.sequence(70000))
+    assert update.write(Family.INET, wide, route, True) != update.write(Family.INET, wide, route, False)
+
+
+def test_next_hop_order_without_attributes_between() -> None:
+    """reference/bgp.md 3.1: NEXT_HOP right behind ORIGIN, as for an eBGP peer."""
+    ebgp = Attributes.make(as_path=AsPath.sequence(65001), next_hop=HOP)
+    (body,) = bodies(update.write(Family.INET, ebgp, [(b"\x08\x0a", b"")], True))
+    assert body[4:].hex().startswith("400101004003040a000001400206")
