@@ -75,6 +75,10 @@ class ConfigClient:
         self._begin(self._connect())
         return started
 
+    def resync(self) -> None:
+        """Read everything again, as after a gap: when servers changed, or to repair drift."""
+        self._on_gap()
+
     def stop(self) -> None:
         """End: no more reads and timers. The graph stays as it is."""
         self._running = False

@@ -16,6 +16,10 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """What writers and readers ask of a bus."""
 
+    @property
+    def pending(self) -> int:
+        """Messages published but not yet safe with the broker."""
+
     async def open(self) -> None:
         """Connect; harmless when open. A bus that loses its connection reconnects by itself."""
 

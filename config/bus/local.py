@@ -45,6 +45,11 @@ class LocalBus:
         self.published = 0
         self._subscriptions: list[LocalSubscription] = []
 
+    @property
+    def pending(self) -> int:
+        """Never any: what is published is delivered."""
+        return 0
+
     async def open(self) -> None:
         """Nothing to do."""
 

@@ -77,6 +77,11 @@ class SqliteBus:
         self._call: Any = None
         self._subscriptions: list[SqliteSubscription] = []
 
+    @property
+    def pending(self) -> int:
+        """Never any: what is published is in the file."""
+        return 0
+
     async def open(self) -> None:
         if self._writing is not None:
             return

@@ -241,5 +241,3 @@ def _by_row(mutations: Sequence[Mutation]) -> list[list[Mutation]]:
         else:
             parts.append([mutation])
     return parts
-
-

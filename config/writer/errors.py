@@ -19,6 +19,12 @@ class Forbidden(WriterError):
     status = 403
 
 
+class Unavailable(WriterError):
+    """Too many announcements wait for the bus."""
+
+    status = 500
+
+
 class NotFound(WriterError):
     """No such object."""
 

@@ -23,7 +23,7 @@ from contrail_emulator.config.store import Delete, Mutation, Put, Store
 from . import names
 from .addresses import FloatingIpHook, InstanceIpHook
 from .draft import Draft
-from .errors import BadRequest, Conflict, NotFound
+from .errors import BadRequest, Conflict, NotFound, Unavailable
 from .groups import SecurityGroupHook
 from .hooks import Hook
 from .initial import initialise
@@ -32,6 +32,8 @@ from .networks import NetworkHook
 
 JSON = TypeVar("JSON")
 STALE_LOCK_SECONDS = 5.0
+MOST_PENDING = 4096
+"""rabbit_max_pending_updates of the real API server."""
 NOT_PROPERTIES = frozenset({"uuid", "fq_name", "name", "parent_type", "parent_uuid", "parent_href", "href"})
 
 
@@ -156,6 +158,7 @@ class Writer:
 
     async def create(self, type_name: str, obj: Mapping[str, Any]) -> str:
         """Make an object with all that belongs to it; gives its uuid."""
+        self._check_bus()
         found = self._type(type_name)
         fq_name = names.check_name(found, obj.get("fq_name"))
         name = ":".join(fq_name)
@@ -225,6 +228,7 @@ class Writer:
 
     async def update(self, type_name: str, uuid: str, changes: Mapping[str, Any]) -> bool:
         """Change properties (None takes one away) and whole reference lists. False when nothing was different."""
+        self._check_bus()
         found = self._type(type_name)
         stored = await self._must_load(found, uuid)
         properties, references = self._split(found, stored.name, changes)
@@ -258,6 +262,7 @@ class Writer:
         attr: dict[str, Any] | None = None,
     ) -> bool:
         """Add one reference (or change its attribute), or DELETE it. False when nothing was different."""
+        self._check_bus()
         found, target = self._type(type_name), self._type(ref_type)
         stored = await self._must_load(found, uuid)
         present = next((link for link in stored.references if link.uuid == ref_uuid), None)
@@ -335,6 +340,7 @@ class Writer:
 
     async def delete(self, type_name: str, uuid: str) -> None:
         """Delete an object; Conflict when it has children or is referred to."""
+        self._check_bus()
         found = self._type(type_name)
         stored = await self._must_load(found, uuid)
         await self._refuse_if_needed(stored)
@@ -386,6 +392,10 @@ class Writer:
         if key not in self._allocators:
             self._allocators[key] = Allocator(self.ids, pool, downward=downward, reserved=reserved, ranges=ranges)
         return self._allocators[key]
+
+    def _check_bus(self) -> None:
+        if self.bus.pending > MOST_PENDING:
+            raise Unavailable(f"Too many pending updates to RabbitMQ: {self.bus.pending}")
 
     def _type(self, name: str) -> ObjectType:
         found = self.schema.find(name)
