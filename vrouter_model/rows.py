@@ -31,9 +31,11 @@ from .flags import (
     FLOW_NAT_FLAGS,
     FLOW_OVERFLOW_ENTRIES,
     FLOW_OWNED_BY_VROUTER,
+    MAX_FORWARDING_CLASSES,
     MAX_LABELS,
     MAX_MIRRORS,
     MAX_NEXT_HOPS,
+    MAX_QOS_MAPS,
     MAX_UNICAST_LABELS,
     MAX_VIFS,
     MAX_VNI,
@@ -79,9 +81,11 @@ __all__ = [
     "FLOW_NAT_FLAGS",
     "FLOW_OVERFLOW_ENTRIES",
     "FLOW_OWNED_BY_VROUTER",
+    "MAX_FORWARDING_CLASSES",
     "MAX_LABELS",
     "MAX_MIRRORS",
     "MAX_NEXT_HOPS",
+    "MAX_QOS_MAPS",
     "MAX_UNICAST_LABELS",
     "MAX_VIFS",
     "MAX_VNI",
@@ -112,6 +116,7 @@ __all__ = [
     "FlowFlag",
     "FlowKey",
     "FlowResponse",
+    "ForwardingClass",
     "Inet6Route",
     "InetRoute",
     "Mirror",
@@ -120,6 +125,7 @@ __all__ = [
     "NextHop",
     "NhFlag",
     "NhType",
+    "QosMap",
     "RouteFlag",
     "Row",
     "TcpFlowFlag",
@@ -344,6 +350,35 @@ class Vrf:
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardingClass:
+    """vr_fc_map_req, one class: what packets of it are marked with. `mpls_qos` and `dotonep` have 3 bits, `dscp` 6."""
+
+    id: int
+    dscp: int = 0
+    mpls_qos: int = 0
+    dotonep: int = 0
+    queue_id: int = 0
+
+    @property
+    def identity(self) -> int:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class QosMap:
+    """vr_qos_map_req: pairs (value in the packet, forwarding class id) per kind of marking."""
+
+    id: int
+    dscp: tuple[tuple[int, int], ...] = ()
+    mpls_qos: tuple[tuple[int, int], ...] = ()
+    dotonep: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def identity(self) -> int:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
 class FlowKey:
     """The key of a flow entry. `sip` and `dip` are `int` for IPv4 and 16 bytes for IPv6.
 
@@ -423,4 +458,18 @@ class FlowResponse:
 
 FLOW_DELETED: Final = 1
 
-Row = Vif | NextHop | InetRoute | Inet6Route | BridgeRoute | MplsLabel | Vxlan | VrfAssign | Mirror | Vrf | Flow
+Row = (
+    Vif
+    | NextHop
+    | InetRoute
+    | Inet6Route
+    | BridgeRoute
+    | MplsLabel
+    | Vxlan
+    | VrfAssign
+    | Mirror
+    | Vrf
+    | ForwardingClass
+    | QosMap
+    | Flow
+)

@@ -11,9 +11,11 @@ from typing import Any
 
 from .flags import (
     DISCARD_NH,
+    MAX_FORWARDING_CLASSES,
     MAX_LABELS,
     MAX_MIRRORS,
     MAX_NEXT_HOPS,
+    MAX_QOS_MAPS,
     MAX_VIFS,
     MAX_VNI,
     MAX_VRFS,
@@ -27,11 +29,13 @@ from .flags import (
 )
 from .rows import (
     BridgeRoute,
+    ForwardingClass,
     Inet6Route,
     InetRoute,
     Mirror,
     MplsLabel,
     NextHop,
+    QosMap,
     Vif,
     Vrf,
     VrfAssign,
@@ -39,6 +43,7 @@ from .rows import (
 )
 from .tables.interface import Interface
 from .tables.next_hop import Component, NextHopEntry
+from .tables.qos import QosEntry
 from .tables.routes import BridgeTable, InetTable, Route
 
 _WORD = 0xFFFFFFFF
@@ -56,6 +61,8 @@ class ObjectStore:
         self.vxlans: dict[int, NextHopEntry] = {}
         self.mirrors: dict[int, tuple[Mirror, NextHopEntry]] = {}
         self.vrfs: dict[int, Vrf] = {}
+        self.forwarding_classes: dict[int, ForwardingClass] = {}
+        self.qos_maps: dict[int, QosEntry] = {}
         self.bridge = BridgeTable()
         self.agent_vif: Interface | None = None
         self.vhost: Interface | None = None
@@ -74,6 +81,8 @@ class ObjectStore:
             VrfAssign: self.add_vrf_assign,
             Mirror: self.add_mirror,
             Vrf: self.add_vrf,
+            ForwardingClass: self.add_forwarding_class,
+            QosMap: self.add_qos_map,
         }
         self._delete: dict[type, Callable[[Any], int]] = {
             Vif: self.delete_vif,
@@ -86,6 +95,8 @@ class ObjectStore:
             VrfAssign: self.delete_vrf_assign,
             Mirror: self.delete_mirror,
             Vrf: self.delete_vrf,
+            ForwardingClass: lambda row: _remove(self.forwarding_classes, row.id),
+            QosMap: lambda row: _remove(self.qos_maps, row.id),
         }
         self._dump: dict[type, Callable[[], Iterator[Any]]] = {
             Vif: lambda: (self.vifs[idx].row for idx in sorted(self.vifs)),
@@ -98,6 +109,8 @@ class ObjectStore:
             VrfAssign: self._dump_vrf_assign,
             Mirror: lambda: (self.mirrors[index][0] for index in sorted(self.mirrors)),
             Vrf: lambda: (self.vrfs[idx] for idx in sorted(self.vrfs)),
+            ForwardingClass: lambda: (self.forwarding_classes[number] for number in sorted(self.forwarding_classes)),
+            QosMap: lambda: (self.qos_maps[number].row for number in sorted(self.qos_maps)),
         }
 
     # The four operations
@@ -133,7 +146,7 @@ class ObjectStore:
         self.vifs.clear()
         self.next_hops.clear()
         self.next_hops[DISCARD_NH] = self.discard
-        for table in (self.labels, self.vxlans, self.mirrors, self.vrfs):
+        for table in (self.labels, self.vxlans, self.mirrors, self.vrfs, self.forwarding_classes, self.qos_maps):
             table.clear()
         self.bridge.clear()
         self.inet.clear()
@@ -347,7 +360,28 @@ class ObjectStore:
         return 0
 
     def delete_vrf(self, row: Vrf) -> int:
-        return 0 if self.vrfs.pop(row.idx, None) is not None else -errno.ENOENT
+        return _remove(self.vrfs, row.idx)
+
+    # Marking
+
+    def add_forwarding_class(self, row: ForwardingClass) -> int:
+        marks = 0 <= row.dscp < 64 and 0 <= row.mpls_qos < 8 and 0 <= row.dotonep < 8
+        if not 0 <= row.id < MAX_FORWARDING_CLASSES or not marks:
+            return -errno.EINVAL
+        self.forwarding_classes[row.id] = row
+        return 0
+
+    def add_qos_map(self, row: QosMap) -> int:
+        kinds = ((row.dscp, 64), (row.mpls_qos, 8), (row.dotonep, 8))
+        sound = all(0 <= value < limit for pairs, limit in kinds for value, _ in pairs)
+        if not 0 <= row.id < MAX_QOS_MAPS or not sound:
+            return -errno.EINVAL
+        self.qos_maps[row.id] = QosEntry(row)
+        return 0
+
+
+def _remove(table: dict[int, Any], number: int) -> int:
+    return 0 if table.pop(number, None) is not None else -errno.ENOENT
 
 
 def _change_allowed(old: NextHop, new: NextHop) -> bool:

@@ -196,14 +196,14 @@ def frames() -> list[bytes]:
     return [bytes(frame) for frame in inner]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_table_makes_a_packet_raise_or_vanish(lab: Lab, seed: int) -> None:
     host: Host = lab.Host()
     rows, rng, traffic = Rows(seed), random.Random(seed), frames()
     for vif in range(3, 12):
         host.connect(vif)
     answers: Counter[int] = Counter()
-    for _ in range(2500):
+    for _ in range(1500):
         row = rows.row()
         protected = isinstance(row, Vif) and row.idx in (0, 1, 2)
         if not protected:
@@ -211,7 +211,7 @@ def test_no_table_makes_a_packet_raise_or_vanish(lab: Lab, seed: int) -> None:
         host.receive(rng.randrange(12), rng.choice(traffic))
         assert host.vr.totals.balance() == 0, row
         host.now += 0.01
-    assert max(answers) == 0 and answers[0] > 500 and len(answers) > 3
+    assert max(answers) == 0 and answers[0] > 300 and len(answers) > 3
     assert host.vr.totals.sent and host.vr.totals.trapped and len(host.vr.drops) > 8
     host.vr.reset()
     assert host.vr.totals.held == 0

@@ -9,7 +9,7 @@ from ..flags import AgentCommand, NhFlag, VifType
 from ..packet import IP, IP6, Packet
 from ..tables.interface import Interface
 from ..tables.next_hop import NextHopEntry
-from . import interface_output
+from . import interface_output, qos
 from .trap import send_to_agent, trap
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def _bridged(vr: VRouter, packet: Packet, next_hop: NextHopEntry, device: Interf
     if device.agent:
         _to_agent(vr, packet, next_hop)
         return
+    if device.fabric:
+        _mark(vr, packet)
     interface_output.transmit(vr, device, packet)
 
 
@@ -69,6 +71,8 @@ def _routed(vr: VRouter, packet: Packet, next_hop: NextHopEntry, device: Interfa
         trap(vr, packet, packet.dvrf, AgentCommand.DIAG, device.idx)
         return
     vr.vrf_stats[packet.dvrf]["encaps"] += 1
+    if device.fabric:
+        _mark(vr, packet)
     if device.fabric and _keeps_host_header(packet):
         packet.restore_link()
     else:
@@ -76,6 +80,13 @@ def _routed(vr: VRouter, packet: Packet, next_hop: NextHopEntry, device: Interfa
         packet.network = len(next_hop.encap)
         packet.link = b""
     interface_output.transmit(vr, device, packet)
+
+
+def _mark(vr: VRouter, packet: Packet) -> None:
+    marks = qos.forwarding_class(vr, packet)
+    if marks is not None:
+        qos.mark(packet, marks.dscp)
+        packet.dotonep = marks.dotonep
 
 
 def _keeps_host_header(packet: Packet) -> bool:

@@ -19,7 +19,7 @@ from ..flags import AgentCommand, NhFlag
 from ..packet import IP, IP6, Packet
 from ..tables.interface import Interface
 from ..tables.next_hop import NextHopEntry
-from . import interface_output, l3_input, underlay_ecmp
+from . import interface_output, l3_input, qos, underlay_ecmp
 from .mirror_tunnel import send_mirror
 from .trap import trap
 
@@ -81,15 +81,17 @@ def _mpls(vr: VRouter, packet: Packet, next_hop: NextHopEntry, gre: bool) -> Non
         return
     identification = _inner_identification(vr, packet) if gre else vr.next_ip_id()
     port = 0 if gre else source_port(vr, packet)
-    payload = mpls_word(packet.label, packet.ttl)
+    marks = qos.forwarding_class(vr, packet)
+    exp, dscp = (0, 0) if marks is None else (marks.mpls_qos, marks.dscp)
+    payload = mpls_word(packet.label, packet.ttl, exp=exp)
     if two_labels:
-        payload = mpls_word(next_hop.row.transport_label, packet.ttl, bottom=False) + payload
+        payload = mpls_word(next_hop.row.transport_label, packet.ttl, bottom=False, exp=exp) + payload
     payload += (CONTROL_WORD if packet.l2_control_data else b"") + packet.data
     source, destination = next_hop.tunnel_source, next_hop.tunnel_destination
     if gre:
-        outer = gre_tunnel(payload, source, destination, identification)
+        outer = gre_tunnel(payload, source, destination, identification, dscp)
     else:
-        outer = udp_tunnel(payload, source, destination, port, MPLS_UDP_PORT, identification)
+        outer = udp_tunnel(payload, source, destination, port, MPLS_UDP_PORT, identification, dscp)
     _transmit(vr, packet, device, header + outer)
 
 
@@ -115,8 +117,10 @@ def _vxlan(vr: VRouter, packet: Packet, next_hop: NextHopEntry) -> None:
         return
     port = source_port(vr, packet)
     source, destination = next_hop.tunnel_source, next_hop.tunnel_destination
+    marks = qos.forwarding_class(vr, packet)
     payload = vxlan_header(packet.label) + packet.data
-    outer = udp_tunnel(payload, source, destination, port, VXLAN_PORT, vr.next_ip_id())
+    dscp = 0 if marks is None else marks.dscp
+    outer = udp_tunnel(payload, source, destination, port, VXLAN_PORT, vr.next_ip_id(), dscp)
     _transmit(vr, packet, device, header + outer)
 
 
