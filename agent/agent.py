@@ -22,6 +22,7 @@ from contrail_emulator.control.xmpp.names import DNS_JID
 from .channels.channel import ControlChannel
 from .channels.config_channel import ConfigReceiver
 from .channels.controller import ClientLike, Controller
+from .channels.decode import Decoder
 from .channels.dns_channel import DnsChannel, DnsRecords
 from .flows.flow_table import FlowTable
 from .introspect import open_introspect
@@ -49,6 +50,7 @@ class Agent:
 
     `data_plane` is a `ksync.DataPlane`; `rng` shuffles the server list and drives back-off; `uuid` names flows.
     Nothing is opened before `start`; `connect` replaces the XMPP client, for tests over transports of their own.
+    `decoder` may be shared by all agents of a process: what one has read the others need not read again.
     """
 
     log = Logger()
@@ -63,6 +65,7 @@ class Agent:
         uuid: Callable[[], UUID],
         capture: Capture | None = None,
         connect: Connect | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self.settings = settings
         self.data_plane = data_plane
@@ -79,7 +82,7 @@ class Agent:
         self.oper = Oper(settings, self, reactor)
         self.receiver = ConfigReceiver(self.graph, load())
         self.controller = Controller(
-            reactor, settings, self.oper, self.receiver, rng, self._routes_changed, self._connect
+            reactor, settings, self.oper, self.receiver, rng, self._routes_changed, self._connect, decoder or Decoder(0)
         )
         self.records = DnsRecords()
         self.dns_channels = [DnsChannel(settings, server, self.records) for server in settings.dns_servers[:2]]

@@ -20,6 +20,7 @@ from ..oper.labels import multicast_range
 from ..oper.oper import Oper
 from ..oper.path import Peer, PeerKind
 from ..settings import AgentSettings
+from .decode import Decoder
 from .exporter import RECEIVER, TREE_KEY, Exporter
 from .importer import Importer
 from .timers import QuietTimer, Timer
@@ -51,6 +52,9 @@ class ChannelOwner(Protocol):
 
     @property
     def tree_sequence(self) -> int: ...
+
+    @property
+    def decoder(self) -> Decoder: ...
 
     def is_builder(self, channel: ControlChannel) -> bool: ...
 
@@ -163,7 +167,8 @@ class ControlChannel:
         match pubsub.read(stanza):
             case pubsub.Items() as form:
                 builder = self._owner.is_builder(self)
-                self.importer.items(form, self.sequence, builder, self._owner.tree_sequence)
+                message = self._owner.decoder.decode(form, stanza.raw)
+                self.importer.items(message, self.sequence, builder, self._owner.tree_sequence)
                 self._owner.routes_changed()
             case pubsub.Retract() as form:
                 self.importer.retract(form, self._owner.is_builder(self))

@@ -21,6 +21,7 @@ from ..oper.vrf import RouteKey, Table, Vrf
 from ..settings import AgentSettings
 from .channel import ControlChannel
 from .config_channel import ConfigReceiver
+from .decode import Decoder
 from .importer import TREE_PEER
 from .timers import QuietTimer, Timer
 
@@ -53,6 +54,7 @@ class Controller:
         rng: random.Random,
         routes_changed: Callable[[], None],
         connect: Callable[[ControlChannel], ClientLike],
+        decoder: Decoder,
     ) -> None:
         self.servers = list(settings.control_nodes)
         rng.shuffle(self.servers)
@@ -63,6 +65,7 @@ class Controller:
         self.config_complete = False
         self.receiver = receiver
         self._connect = connect
+        self.decoder = decoder
         self._clients: dict[ControlChannel, ClientLike] = {}
         self._clock = clock
         self._settings = settings

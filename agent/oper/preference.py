@@ -38,8 +38,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 class Preference:
     """The machine of one exported address. `preference` and `sequence` are what is published.
 
-    After FLAP_LIMIT moves, each within FLAP_MINIMUM seconds of the last, nothing is believed before `hold_until`, when the
-    caller is to `retry` for traffic that came in between (`held`). Each further move doubles the hold, up to FLAP_MAXIMUM.
+    After FLAP_LIMIT moves, each within FLAP_MINIMUM seconds of the last, nothing is believed before `hold_until`, when
+    the caller is to `retry` for traffic that came in between (`held`). Each further move doubles the hold, up to
+    FLAP_MAXIMUM.
     """
 
     __slots__ = ("_flaps", "_hold", "_last", "_static", "held", "highest", "hold_until", "sequence", "state")

@@ -169,6 +169,8 @@ class DnsRelay(DatagramProtocol):
     def _write(self, query: _Outstanding, ident: int, server: Server) -> None:
         questions = tuple(q._replace(name=name) for q, name in zip(query.asked.questions, query.full, strict=True))
         data = dns_message.query(ident, questions, query.view)
+        if self.transport is None:
+            return
         try:
             self.transport.write(data, server)
         except OSError as error:

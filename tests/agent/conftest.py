@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from contrail_emulator.agent.agent import Agent
+from contrail_emulator.agent.channels.decode import Decoder
 from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
 from contrail_emulator.agent.port import Port
 from contrail_emulator.agent.settings import AgentSettings, Timers
@@ -381,6 +382,7 @@ class Host:
             rng=random.Random(7),
             uuid=lambda: next(uuids),
             connect=self._connect,
+            decoder=world.decoder,
         )
         self.received: dict[str, list[bytes]] = {}
         self.vrouter.connect(0, world.fabric)
@@ -450,6 +452,7 @@ class World:
         self.clock = FakeReactor()
         self.nodes = [ControlNode(f"192.0.2.{100 + index}") for index in range(nodes)]
         self.hosts: dict[str, Host] = {}
+        self.decoder = Decoder()
         self.wire: list[bytes] = []
 
     def host(self, name: str, tunnel: str, config: Config, data_plane: str = "model", **settings: Any) -> Host:

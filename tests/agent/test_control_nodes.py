@@ -1,4 +1,4 @@
-"""Two control nodes: who gives configuration, what survives a lost session, what is swept, in which order things are said."""
+"""Two control nodes: who configures, what survives a lost session, what is swept, in which order all is said."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contrail_emulator.agent.settings import Timers
-from contrail_emulator.base.behaviour import RFC
+from contrail_emulator.base.behaviour import CONTRAIL, RFC
 from contrail_emulator.control.xmpp import pubsub
 from contrail_emulator.control.xmpp.config_message import DELETE
 from contrail_emulator.control.xmpp.family import ItemFamily
@@ -46,7 +46,7 @@ def config_node(world: Any, host: Any) -> Any:
 
 def test_configuration_comes_from_one_and_routes_go_to_both(make_world: Any, config: Any) -> None:
     world = make_world(2)
-    host, _ = start(world, config)
+    start(world, config)
     asked = [sum("subscribe virtual-router:" in line for line in node.log) for node in world.nodes]
     assert sorted(asked) == [0, 1]
     for node in world.nodes:
@@ -300,3 +300,36 @@ def test_timers_are_the_reference_s() -> None:
         60,
     )
     assert (timers.long_lived_stale, timers.flow_timeout, timers.dns_timeout) == (30 * 86400, 180, 3)
+
+
+@pytest.mark.parametrize("profile", [CONTRAIL, RFC])
+def test_after_a_bad_prefix(world: Any, config: Any, profile: Any) -> None:
+    """Profile `contrail` gives up the rest of the message, `rfc` only the item; a hop of IPv6 costs the item alone."""
+    host, _ = start(world, config, behaviour=profile)
+    odd = remote("10.1.0.8/32")._replace(next_hops=(NextHop("2001:db8::1", 20, ("udp",), RED),))
+    world.nodes[0].items(
+        "compute-1",
+        NODE,
+        remote("10.1.0.7/32"),
+        odd,
+        remote("10.1.0.9/32"),
+        remote("10.1.0.10/64"),
+        remote("10.1.0.11/32"),
+    )
+    world.run(1)
+    taken = [text for text in ("7", "8", "9", "10", "11") if route(host, f"10.1.0.{text}/32") is not None]
+    assert taken == (["7", "9"] if profile is CONTRAIL else ["7", "9", "11"])
+
+
+def test_agents_of_one_process_share_what_is_read(world: Any, config: Any, new_config: Any) -> None:
+    first, _ = start(world, config)
+    other = new_config()
+    other.network("red", "10.1.0.0/24")
+    second = world.host("compute-2", "10.0.0.2", other, "none")
+    world.run(1)
+    hits = world.decoder.hits
+    for agent in ("compute-1", "compute-2"):
+        world.nodes[0].items(agent, NODE, remote("10.1.0.9/32"))
+    world.run(1)
+    assert world.decoder.hits == hits + 1
+    assert route(first, "10.1.0.9/32").paths[0].attributes is route(second, "10.1.0.9/32").paths[0].attributes

@@ -45,9 +45,12 @@ TEXT = st.sampled_from(
 ) | st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=12)
 NODES = st.sampled_from([f"{f}/{RED}:red" for f in ("1/1", "2/1", "25/242", "1/241", "1/5", "1/4", "9/9")]) | TEXT
 NAMES = st.sampled_from(
-    "entry nlri af safi address mac group source ethernet-tag source-label next-hops next-hop olist label "
-    "local-preference sequence-number mobility security-group-list security-group tunnel-encapsulation-list "
-    "tunnel-encapsulation virtual-network leaf-olist load-balance".split()
+    [
+        *("entry", "nlri", "af", "safi", "address", "mac", "group", "source", "ethernet-tag", "source-label"),
+        *("next-hops", "next-hop", "olist", "leaf-olist", "label", "tunnel-encapsulation-list", "tunnel-encapsulation"),
+        *("local-preference", "sequence-number", "mobility", "security-group-list", "security-group"),
+        *("virtual-network", "load-balance"),
+    ]
 )
 
 

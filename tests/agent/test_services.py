@@ -14,7 +14,7 @@ from contrail_emulator.agent.ksync import FlowDrop
 from contrail_emulator.agent.settings import DnsServerAddress
 
 GATEWAY = "00:00:5e:00:01:00"
-VIRTUAL = {
+VIRTUAL: dict[str, Any] = {
     "ipam_dns_method": "virtual-dns-server",
     "ipam_dns_server": {"virtual_dns_server_name": "default-domain:vdns"},
 }
