@@ -22,11 +22,11 @@ from .flags import (
     NO_VLAN,
     VRF_ASSIGN_VLANS,
     ZERO_MAC,
-    Family,
     NhFlag,
     NhType,
     VifType,
 )
+from .next_hop_rules import change_allowed, validate_next_hop
 from .rows import (
     BridgeRoute,
     ForwardingClass,
@@ -47,8 +47,6 @@ from .tables.qos import QosEntry
 from .tables.routes import BridgeTable, InetTable, Route
 
 _WORD = 0xFFFFFFFF
-_FABRIC_KINDS = int(NhFlag.COMPOSITE_FABRIC | NhFlag.COMPOSITE_EVPN | NhFlag.COMPOSITE_TOR)
-_MCAST_PARTS = _FABRIC_KINDS | int(NhFlag.COMPOSITE_ENCAP)
 
 
 class ObjectStore:
@@ -98,6 +96,20 @@ class ObjectStore:
             ForwardingClass: lambda row: _remove(self.forwarding_classes, row.id),
             QosMap: lambda row: _remove(self.qos_maps, row.id),
         }
+        self._get: dict[type, Callable[[Any], Any]] = {
+            Vif: self._get_vif,
+            NextHop: self._get_next_hop,
+            InetRoute: self._get_inet,
+            Inet6Route: self._get_inet6,
+            BridgeRoute: self._get_bridge,
+            MplsLabel: self._get_label,
+            Vxlan: self._get_vxlan,
+            VrfAssign: self._get_vrf_assign,
+            Mirror: self._get_mirror,
+            Vrf: self.vrfs.get,
+            ForwardingClass: self.forwarding_classes.get,
+            QosMap: self._get_qos_map,
+        }
         self._dump: dict[type, Callable[[], Iterator[Any]]] = {
             Vif: lambda: (self.vifs[idx].row for idx in sorted(self.vifs)),
             NextHop: lambda: (self.next_hops[nh_id].row for nh_id in sorted(self.next_hops)),
@@ -126,17 +138,47 @@ class ObjectStore:
 
     def get(self, kind: type, identity: Any) -> Any | None:
         """One object by its row's `identity`. For inet and inet6 a longest prefix lookup, as `rt --get` does."""
-        if kind is InetRoute:
-            vrf, prefix, _ = identity
-            return self.inet.lookup(vrf, prefix).row
-        if kind is Inet6Route:
-            vrf, prefix, _ = identity
-            return self.inet6.lookup(vrf, int.from_bytes(prefix, "big")).row
-        if kind is BridgeRoute:
-            vrf, mac = identity
-            entry = self.bridge.lookup(vrf, mac)
-            return None if entry is None else entry.row()
-        return next((row for row in self.dump(kind) if row.identity == identity), None)
+        return self._get[kind](identity)
+
+    def _get_vif(self, idx: int) -> Vif | None:
+        vif = self.vifs.get(idx)
+        return None if vif is None else vif.row
+
+    def _get_next_hop(self, nh_id: int) -> NextHop | None:
+        entry = self.next_hops.get(nh_id)
+        return None if entry is None else entry.row
+
+    def _get_inet(self, identity: tuple[int, int, int]) -> Any | None:
+        vrf, prefix, _ = identity
+        return self.inet.lookup(vrf, prefix).row
+
+    def _get_inet6(self, identity: tuple[int, bytes, int]) -> Any | None:
+        vrf, prefix, _ = identity
+        return self.inet6.lookup(vrf, int.from_bytes(prefix, "big")).row
+
+    def _get_bridge(self, identity: tuple[int, bytes]) -> BridgeRoute | None:
+        entry = self.bridge.lookup(*identity)
+        return None if entry is None else entry.row()
+
+    def _get_label(self, label: int) -> MplsLabel | None:
+        entry = self.labels.get(label)
+        return None if entry is None else MplsLabel(label, entry.id)
+
+    def _get_vxlan(self, vnid: int) -> Vxlan | None:
+        entry = self.vxlans.get(vnid)
+        return None if entry is None else Vxlan(vnid, entry.id)
+
+    def _get_vrf_assign(self, identity: tuple[int, int]) -> VrfAssign | None:
+        vif = self.vifs.get(identity[0])
+        return None if vif is None else vif.vrf_assign.get(identity[1])
+
+    def _get_mirror(self, index: int) -> Mirror | None:
+        found = self.mirrors.get(index)
+        return None if found is None else found[0]
+
+    def _get_qos_map(self, number: int) -> QosMap | None:
+        found = self.qos_maps.get(number)
+        return None if found is None else found.row
 
     def reset(self) -> list[Interface]:
         """RESET: empty every table (the discard next hop stays). Returns the interfaces that went."""
@@ -229,7 +271,7 @@ class ObjectStore:
             return -errno.EINVAL
         entry = self.next_hops.get(row.id)
         valid = bool(row.flags & NhFlag.VALID)
-        if entry is not None and valid and not _change_allowed(entry.row, row):
+        if entry is not None and valid and not change_allowed(entry.row, row):
             return -errno.EINVAL
         devices: tuple[Interface | None, ...] = tuple(self.vifs.get(idx) for idx in row.encap_oif_id)
         components: tuple[Component, ...] = ()
@@ -244,7 +286,7 @@ class ObjectStore:
                 )
             if row.flags & NhFlag.INDIRECT and row.nh_list:
                 direct = self.next_hops.get(row.nh_list[0])
-            code = _validate_next_hop(row, devices, components, direct)
+            code = validate_next_hop(row, devices, components, direct)
             if code:
                 return code
         if entry is None:
@@ -382,98 +424,3 @@ class ObjectStore:
 
 def _remove(table: dict[int, Any], number: int) -> int:
     return 0 if table.pop(number, None) is not None else -errno.ENOENT
-
-
-def _change_allowed(old: NextHop, new: NextHop) -> bool:
-    """A change keeps the type, the length of the encapsulation and whether the next hop is indirect."""
-    if new.type is not old.type or (new.encap and len(new.encap) != len(old.encap)):
-        return False
-    return not (new.flags ^ old.flags) & NhFlag.INDIRECT
-
-
-def _validate_next_hop(
-    row: NextHop,
-    devices: tuple[Interface | None, ...],
-    components: tuple[Component, ...],
-    direct: NextHopEntry | None,
-) -> int:
-    """The rules of each type; 0 or a negative errno."""
-    has_device = any(device is not None for device in devices)
-    if row.flags & NhFlag.INDIRECT:
-        if row.type is not NhType.TUNNEL or not row.flags & NhFlag.TUNNEL_PBB or len(row.nh_list) > 1:
-            return -errno.EINVAL
-        if row.nh_list and direct is None:
-            return -errno.EINVAL
-    match row.type:
-        case NhType.DEAD:
-            return -errno.EINVAL
-        case NhType.ENCAP:
-            return _validate_encap(row, has_device)
-        case NhType.TUNNEL:
-            return _validate_tunnel(row, has_device)
-        case NhType.RCV:
-            return 0 if has_device else -errno.ENODEV
-        case NhType.COMPOSITE:
-            return _validate_composite(row, components)
-    return 0
-
-
-def _validate_encap(row: NextHop, has_device: bool) -> int:
-    if row.family not in (Family.INET, Family.BRIDGE):
-        return -errno.EINVAL
-    multicast = bool(row.flags & NhFlag.MCAST)
-    if row.family is Family.BRIDGE and multicast:
-        return -errno.EINVAL
-    if row.family is Family.INET and not multicast and len(row.encap) < 6:
-        return -errno.EINVAL
-    return 0 if has_device else -errno.EINVAL
-
-
-def _validate_tunnel(row: NextHop, has_device: bool) -> int:
-    if row.family is Family.INET6 and not (len(row.tun_sip6) == 16 and len(row.tun_dip6) == 16):
-        return -errno.EINVAL
-    if row.family is Family.INET and not (0 < row.tun_sip <= _WORD and 0 < row.tun_dip <= _WORD):
-        return -errno.EINVAL
-    if not 0 <= row.tun_dport <= 0xFFFF or len(row.rw_dst_mac) != 6:
-        return -errno.EINVAL
-    if row.flags & NhFlag.TUNNEL_GRE:
-        return 0 if has_device else -errno.ENODEV
-    if row.flags & NhFlag.TUNNEL_UDP:
-        return 0 if row.family in (Family.INET, Family.INET6) else -errno.EINVAL
-    if row.flags & NhFlag.TUNNEL_UDP_MPLS:
-        return 0 if has_device else -errno.ENODEV
-    if row.flags & NhFlag.TUNNEL_VXLAN:
-        if not has_device:
-            return -errno.ENODEV
-        return -errno.EINVAL if row.flags & NhFlag.L3_VXLAN and row.rw_dst_mac == ZERO_MAC else 0
-    if row.flags & NhFlag.TUNNEL_PBB:
-        return 0 if row.flags & NhFlag.INDIRECT and row.pbb_mac != ZERO_MAC else -errno.EINVAL
-    return -errno.EINVAL
-
-
-def _validate_composite(row: NextHop, components: tuple[Component, ...]) -> int:
-    """Which components a composite of each kind accepts; a missing component is accepted everywhere."""
-    flags = int(row.flags)
-    members = [component.next_hop for component in components if component.next_hop is not None]
-    layered = row.family in (Family.INET, Family.BRIDGE)
-    if flags & _FABRIC_KINDS:
-        if not layered:
-            return -errno.EINVAL
-        for member in members:
-            if member.type is not NhType.TUNNEL or member.has(NhFlag.TUNNEL_UDP):
-                return -errno.EINVAL
-            if flags & int(NhFlag.COMPOSITE_TOR) and not member.has(NhFlag.TUNNEL_VXLAN):
-                return -errno.EINVAL
-    if flags & int(NhFlag.COMPOSITE_ENCAP):
-        for member in members:
-            if member.type is not NhType.ENCAP or (layered and member.family is not row.family):
-                return -errno.EINVAL
-            if member.has(NhFlag.MCAST) is not (member.family is Family.INET):
-                return -errno.EINVAL
-    if flags & int(NhFlag.MCAST):
-        if not layered:
-            return -errno.EINVAL
-        for member in members:
-            if member.type is not NhType.COMPOSITE or not member.flags & _MCAST_PARTS:
-                return -errno.EINVAL
-    return 0
