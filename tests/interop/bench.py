@@ -26,9 +26,13 @@ THEIRS = "127.0.1.2"
 
 
 class Routes(NullHandler):
-    """What peers told us. `table` maps (peer, family, key) to (attributes, payload)."""
+    """What peers told us. `table` maps (peer, family, key) to (attributes, payload).
+
+    `send_end_of_rib`: say so for every family when a session comes up; a restarting speaker waits for it.
+    """
 
     def __init__(self) -> None:
+        self.send_end_of_rib = False
         self.told: list[str] = []
         self.table: dict[tuple[str, Family, bytes], tuple[Any, bytes]] = {}
         self.complete: set[Family] = set()
@@ -37,6 +41,9 @@ class Routes(NullHandler):
     def established(self, peer: Peer) -> None:
         self.told.append("established")
         self.complete.clear()
+        if self.send_end_of_rib and peer.negotiated is not None:
+            for family in peer.negotiated.families:
+                peer.send_end_of_rib(family)
 
     def received(self, peer: Peer, update: Received) -> None:
         for reach in update.reach:
@@ -69,7 +76,7 @@ class Bench:
         self.routes = Routes()
         self.reactor = EPollReactor()
         self.daemon: Daemon
-        self._speakers: list[Speaker] = []
+        self.speakers: list[Speaker] = []
         self._daemons: list[Daemon] = []
 
     def speaker(self, behaviour: Behaviour = CONTRAIL, **settings: Any) -> Speaker:
@@ -91,7 +98,7 @@ class Bench:
             behaviour=behaviour,
             rng=Random(1),
         )
-        self._speakers.append(made)
+        self.speakers.append(made)
         made.listen()
         return made
 
@@ -120,7 +127,7 @@ class Bench:
         self.until(lambda: peer.state is State.ESTABLISHED, f"session with {peer.name}", seconds)
 
     def close(self) -> None:
-        stopped = [speaker.stop() for speaker in self._speakers]
+        stopped = [speaker.stop() for speaker in self.speakers]
         end = time.monotonic() + 5
         while not all(deferred.called for deferred in stopped) and time.monotonic() < end:
             self.reactor.iterate(0.02)

@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a daemon is told of its session with us.
+
+    families: our names. connect: it opens the connection, otherwise it waits. graceful_restart: seconds, or None.
+    long_lived: seconds. announce: whether it has its routes, INET_ROUTE and VPN_ROUTE, as far as it can.
+    """
+
+    port: int
+    address: str = "127.0.1.1"
+    autonomous_system: int = 64512
+    local_as: int = 65001
+    router_id: str = "10.255.1.2"
+    families: tuple[str, ...] = ("inet", "inet-vpn")
+    hold_time: int = 30
+    md5: str | None = None
+    connect: bool = True
+    graceful_restart: int | None = None
+    announce: bool = True
+
+
+INET_ROUTE = "198.51.100.0/24"
+VPN_ROUTE = "203.0.113.0/24"
+ROUTE_DISTINGUISHER = "65001:1"
+ROUTE_TARGET = "64512:100"
+LABEL = 1000
+NEXT_HOP = "10.255.1.2"
 
 
 def free_port(address: str) -> int:
@@ -34,9 +61,10 @@ class Daemon:
 
     name = "daemon"
 
-    def __init__(self, directory: Path, address: str) -> None:
+    def __init__(self, directory: Path, session: Session, address: str = "127.0.1.2") -> None:
         self.directory = directory / self.name
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.session = session
         self.address = address
         self.port = free_port(address)
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,108 +133,55 @@ class Daemon:
         return done.stdout
 
 
-class ExaBgp(Daemon):
-    """`configuration` is the inside of its neighbor block; `announce` and `withdraw` use its API, `events` is what it saw."""
-
-    name = "exabgp"
-
-    def __init__(self, directory: Path, address: str, configuration: str, neighbour: str) -> None:
-        super().__init__(directory, address)
-        relay = self.directory / "relay.py"
-        relay.write_text(_RELAY)
-        os.mkfifo(self.directory / "commands")
-        (self.directory / "exabgp.conf").write_text(
-            f"process relay {{\n  run {sys.executable} {relay} {self.directory};\n  encoder json;\n}}\n"
-            f"neighbor {neighbour} {{\n{configuration}\n"
-            "  api { processes [ relay ]; neighbor-changes; receive { parsed; update; open; notification; } }\n}\n"
-        )
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return None if (Path(sys.executable).parent / "exabgp").exists() else "exabgp is not in this environment"
-
-    def command(self) -> list[str]:
-        return [str(Path(sys.executable).parent / "exabgp"), "server", str(self.directory / "exabgp.conf")]
-
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "exabgp_daemon_user": "root",
-            "exabgp_daemon_drop": "false",
-            "exabgp_tcp_bind": self.address,
-            "exabgp_tcp_port": str(self.port),
-            "exabgp_api_ack": "false",
-            "exabgp_api_cli": "false",
-        }
-
-    def ready(self) -> bool:
-        return (self.directory / "ready").exists()
-
-    def say(self, command: str) -> None:
-        """A command of ExaBGP's API: `announce route …`, `withdraw route …`."""
-        with open(self.directory / "commands", "w") as fifo:
-            fifo.write(command + "\n")
-
-    def events(self) -> list[dict[str, Any]]:
-        path = self.directory / "events"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
-
-    def routes(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """What it received and was not withdrawn: (family, printed NLRI) to attributes, NLRI included."""
-        table: dict[tuple[str, str], dict[str, Any]] = {}
-        for event in self.events():
-            if event.get("type") == "state" and event["neighbor"]["state"] == "down":
-                table.clear()
-            message = event.get("neighbor", {}).get("message", {}).get("update", {})
-            for family, hops in message.get("announce", {}).items():
-                for hop, entries in hops.items():
-                    for entry in entries:
-                        table[family, _nlri(entry)] = {"next-hop": hop, **message.get("attribute", {}), "entry": entry}
-            for family, entries in message.get("withdraw", {}).items():
-                for entry in entries:
-                    table.pop((family, _nlri(entry)), None)
-        return table
-
-    def ends_of_rib(self) -> set[str]:
-        """Families of which it saw an End-of-RIB."""
-        found: set[str] = set()
-        for event in self.events():
-            eor = event.get("neighbor", {}).get("message", {}).get("eor")
-            if eor:
-                found.add(f"{eor['afi']} {eor['safi']}")
-        return found
+def which(name: str) -> str | None:
+    """Where a program is, daemons' own places included."""
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
 
 
-def _nlri(entry: Any) -> str:
-    return str(entry.get("nlri", entry.get("raw", ""))) if isinstance(entry, dict) else str(entry)
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A route from us as the daemon shows it. What a daemon does not print, or a route has not, is None or empty.
+
+    communities, targets: printed `asn:value`.
+    """
+
+    next_hop: str
+    label: int | None = None
+    as_path: tuple[int, ...] = ()
+    med: int | None = None
+    communities: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
 
 
-_RELAY = '''"""Between ExaBGP and a test: what it says goes to a file, what the fifo says goes to it."""
-import pathlib, sys, threading
+class Router(Daemon):
+    """A daemon with the views that the common tests ask for."""
 
-folder = pathlib.Path(sys.argv[1])
+    families: tuple[str, ...] = ("inet", "inet-vpn")
+    """What this one can speak of our families, in the common tests."""
+    announces: tuple[str, ...] = ("inet", "inet-vpn")
+    """Families it can announce a route of its own in."""
+    label = LABEL
+    """Of the VPN route it announces."""
+    takes_inet_in_mp_reach = True
+    """IPv4 unicast in MP_REACH_NLRI, as a control node sends it (legal by RFC 4760, seldom seen)."""
+    says_end_of_rib = True
+    """Also without graceful restart."""
+    takes_vpn_withdrawals = True
+    signs_when_listening = True
+    """TCP MD5 works for connections that it accepts."""
+    restarts_gracefully = True
 
-def commands():
-    while True:
-        with open(folder / "commands") as fifo:
-            for line in fifo:
-                sys.stdout.write(line)
-                sys.stdout.flush()
+    def view(self, family: str) -> dict[str, Seen]:
+        """Routes it has from us, by prefix."""
+        raise AssertionError(f"{type(self).__name__} has no view")
 
-threading.Thread(target=commands, daemon=True).start()
-(folder / "ready").touch()
-with open(folder / "events", "a") as events:
-    for line in sys.stdin:
-        events.write(line)
-        events.flush()
-'''
+    def hold_time(self) -> int:
+        """The negotiated hold time in seconds, as it shows it."""
+        raise AssertionError(f"{type(self).__name__} does not say")
 
+    def withdraw_inet(self) -> None:
+        """Take INET_ROUTE back."""
+        raise AssertionError(f"{type(self).__name__} cannot withdraw")
 
-def which(*names: str) -> str | None:
-    """The first program that exists."""
-    return next((found for name in names if (found := shutil.which(name, path=_PATH)) is not None), None)
-
-
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/lib/frr"))
+    def after_start(self) -> None:
+        """What must be done once it answers."""

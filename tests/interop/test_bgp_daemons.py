@@ -1,0 +1,213 @@
+"""Sessions with BIRD, FRR, GoBGP and OpenBGPD: the same questions to each, answered by its own `show`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
+from contrail_emulator.control.bgp import community, ext_community, update
+from contrail_emulator.control.bgp.attributes import AsPath, Attributes
+from contrail_emulator.control.bgp.family import Family
+from contrail_emulator.control.bgp.fsm import State
+from contrail_emulator.control.bgp.neighbour import Peer
+from contrail_emulator.control.bgp.nlri import codec, label, label_bytes
+from contrail_emulator.control.bgp.settings import GracefulRestartSettings, PeerSettings
+from interop.bench import THEIRS, Bench
+from interop.bird_daemon import Bird
+from interop.daemons import INET_ROUTE, NEXT_HOP, ROUTE_DISTINGUISHER, VPN_ROUTE, Router, Seen, Session
+from interop.frr_daemon import Frr
+from interop.gobgp_daemon import GoBgp
+from interop.openbgpd_daemon import OpenBgpd
+
+ROUTERS: list[type[Router]] = [Bird, Frr, GoBgp, OpenBgpd]
+
+INET, VPN = Family.INET, Family.INET_VPN
+THEIR_INET = codec(INET).key(INET_ROUTE)
+THEIR_VPN = codec(VPN).key(f"{ROUTE_DISTINGUISHER}:{VPN_ROUTE}")
+OUR_NEXT_HOP = "10.255.0.1"
+OUR_INET, OUR_VPN = "192.0.2.0/25", "10.1.0.0/24"
+OUR_RD = "64512:5"
+OUR_TARGET = "64512:200"
+
+
+@pytest.fixture(params=ROUTERS, ids=lambda router: router.name)
+def router(request: pytest.FixtureRequest) -> type[Router]:
+    chosen: type[Router] = request.param
+    if (reason := chosen.missing()) is not None:
+        pytest.skip(reason)
+    return chosen
+
+
+def settings(**changes: Any) -> PeerSettings:
+    return PeerSettings(**{"name": "them", "address": THEIRS, "passive": True, "autonomous_system": 65001, **changes})
+
+
+def meet(
+    bench: Bench,
+    router: type[Router],
+    behaviour: Behaviour = CONTRAIL,
+    speaker: dict[str, Any] | None = None,
+    session: dict[str, Any] | None = None,
+    wait: bool = True,
+    **peer: Any,
+) -> tuple[Peer, Router]:
+    """Our speaker and their daemon as peers; established on return unless `wait` is off."""
+    ours = bench.speaker(behaviour, **(speaker or {}))
+    wanted = Session(**{"port": ours.port or 0, "families": router.families, **(session or {})})
+    theirs = router(bench.directory, wanted)
+    families = tuple(Family.from_name(name) for name in wanted.families)
+    made = ours.add_peer(
+        settings(
+            port=theirs.port, autonomous_system=wanted.local_as, families=families, passive=wanted.connect, **peer
+        )
+    )
+    bench.start(theirs)
+    theirs.after_start()
+    if wait:
+        bench.up(made)
+    return made, theirs
+
+
+def announce(peer: Peer, family: Family, keys: Iterable[str], **fields: Any) -> None:
+    """Our routes; label 77 in inet-vpn."""
+    assert peer.negotiated is not None
+    made = Attributes.make(
+        **{
+            "origin": 0,
+            "as_path": AsPath.sequence(peer.local_as),
+            "next_hop": IPv4Address(OUR_NEXT_HOP).packed,
+            **fields,
+        }
+    )
+    payload = b"" if family is INET else label_bytes(77, False)
+    routes = [(codec(family).key(text), payload) for text in keys]
+    for message in update.write(family, made, routes, peer.negotiated.as4, peer.core.behaviour):
+        peer.send(message, reach=len(routes))
+
+
+def announce_all(peer: Peer, families: Iterable[Family]) -> None:
+    if INET in families:
+        announce(peer, INET, [OUR_INET], med=30, communities=(community.parse("64512:9"),))
+    announce(peer, VPN, [f"{OUR_RD}:{OUR_VPN}"], ext_communities=(ext_community.parse(f"target:{OUR_TARGET}"),))
+    for family in (INET, VPN):
+        peer.send_end_of_rib(family)
+
+
+@pytest.mark.parametrize("behaviour", [CONTRAIL, RFC], ids=["contrail", "rfc"])
+@pytest.mark.parametrize("they_connect", [True, False], ids=["they-connect", "we-connect"])
+def test_routes_both_ways_withdraw_and_end_of_rib(
+    bench: Bench, router: type[Router], behaviour: Behaviour, they_connect: bool
+) -> None:
+    # In profile rfc only this announces the graceful restart capability, without which some send no End-of-RIB.
+    restart = {"graceful_restart": GracefulRestartSettings(enabled=True)} if behaviour is RFC else {}
+    peer, theirs = meet(bench, router, behaviour, speaker=restart, session={"connect": they_connect})
+    families = [VPN] if behaviour.inet_in_mp_reach and not router.takes_inet_in_mp_reach else [INET, VPN]
+    bench.until(lambda: len(bench.routes.table) == len(router.announces), "their routes")
+    inet, _ = bench.routes.table["them", INET, THEIR_INET]
+    assert (inet.med, inet.communities, inet.as_path.text) == (50, (65001 << 16 | 7,), "65001")
+    assert inet.next_hop == IPv4Address(NEXT_HOP).packed
+    if "inet-vpn" in router.announces:
+        vpn, payload = bench.routes.table["them", VPN, THEIR_VPN]
+        assert label(payload, False) == router.label
+        assert [ext_community.text(raw) for raw in vpn.ext_communities] == ["target:64512:100"]
+        assert vpn.next_hop == IPv4Address(NEXT_HOP).packed
+    expected = {VPN} if behaviour.ignore_classic_end_of_rib else {INET, VPN}
+    if router.says_end_of_rib:
+        bench.until(lambda: bench.routes.complete == expected, "their End-of-RIB")
+
+    announce_all(peer, families)
+    bench.until(lambda: all(theirs.view(family.config_name) for family in families), "our routes over there")
+    if INET in families:
+        seen = Seen(next_hop=OUR_NEXT_HOP, as_path=(64512,), med=30, communities=frozenset({"64512:9"}))
+        assert theirs.view("inet") == {OUR_INET: seen}
+    (vpn_seen,) = theirs.view("inet-vpn").values()
+    assert vpn_seen.next_hop == OUR_NEXT_HOP
+    assert vpn_seen.targets == {OUR_TARGET}
+    assert vpn_seen.label in (77, None)
+
+    ours = {INET: OUR_INET, VPN: f"{OUR_RD}:{OUR_VPN}"}
+    for family in families:
+        for message in update.write_withdrawn(family, [codec(family).key(ours[family])], behaviour):
+            peer.send(message)
+    gone = families if router.takes_vpn_withdrawals else [INET]
+    bench.until(lambda: not any(theirs.view(family.config_name) for family in gone), "our withdrawals over there")
+    theirs.withdraw_inet()
+    bench.until(lambda: ("them", INET, THEIR_INET) not in bench.routes.table, "their withdrawal")
+    assert peer.state is State.ESTABLISHED
+    assert peer.counters.flaps == 0
+
+
+@pytest.mark.parametrize("they_connect", [True, False], ids=["they-connect", "we-connect"])
+def test_md5_with_the_same_key(bench: Bench, router: type[Router], they_connect: bool) -> None:
+    if not (they_connect or router.signs_when_listening):
+        pytest.skip(f"{router.name} sets no TCP MD5 key on its listening socket")
+    meet(bench, router, session={"md5": "sesame", "connect": they_connect}, md5="sesame")
+
+
+@pytest.mark.parametrize("ours", ["other", None])
+def test_md5_with_different_keys(bench: Bench, router: type[Router], ours: str | None) -> None:
+    peer, _ = meet(bench, router, session={"md5": "sesame"}, wait=False, md5=ours)
+    bench.turn(3)
+    assert peer.state in (State.ACTIVE, State.CONNECT, State.IDLE)
+    assert peer.counters.established == 0
+
+
+def test_four_octet_as_numbers(bench: Bench, router: type[Router]) -> None:
+    peer, theirs = meet(
+        bench,
+        router,
+        RFC,
+        speaker={"autonomous_system": 4200000002},
+        session={"autonomous_system": 4200000002, "local_as": 4200000001},
+    )
+    assert peer.negotiated is not None and peer.negotiated.as4
+    announce(peer, INET, [OUR_INET])
+    bench.until(lambda: OUR_INET in theirs.view("inet"), "our route over there")
+    assert theirs.view("inet")[OUR_INET].as_path == (4200000002,)
+    bench.until(lambda: ("them", INET, THEIR_INET) in bench.routes.table, "their route")
+    assert bench.routes.table["them", INET, THEIR_INET][0].as_path.text == "4200000001"
+
+
+@pytest.mark.parametrize(("ours", "theirs", "agreed"), [(30, 12, 12), (9, 90, 9)])
+def test_hold_time_negotiation(bench: Bench, router: type[Router], ours: int, theirs: int, agreed: int) -> None:
+    peer, daemon = meet(bench, router, speaker={"hold_time": ours}, session={"hold_time": theirs})
+    assert peer.negotiated is not None
+    assert peer.negotiated.hold_time == agreed
+    assert daemon.hold_time() == agreed
+    bench.turn(agreed / 3 + 1)
+    assert peer.state is State.ESTABLISHED
+
+
+def test_one_session_when_both_connect(bench: Bench, router: type[Router]) -> None:
+    peer, _ = meet(bench, router, session={"connect": True}, wait=False)
+    assert peer.settings.passive
+    bench.speakers[0].update_peer(settings(port=peer.settings.port, passive=False))
+    bench.up(peer)
+    bench.turn(2)
+    assert peer.state is State.ESTABLISHED
+
+
+def test_graceful_restart_keeps_and_sweeps(bench: Bench, router: type[Router]) -> None:
+    if not router.restarts_gracefully:
+        pytest.skip(f"{router.name} does not restart gracefully itself")
+    bench.routes.send_end_of_rib = True
+    helper = GracefulRestartSettings(enabled=True, helper=True)
+    peer, theirs = meet(
+        bench, router, RFC, speaker={"graceful_restart": helper}, session={"graceful_restart": 60, "connect": False}
+    )
+    bench.until(lambda: len(bench.routes.table) == len(router.announces), "their routes")
+    assert peer.core.helper.obstacle() is None, peer.core.helper.obstacle()
+    assert peer.core.helper.announced.time == 60
+    theirs.stop(signal.SIGKILL)
+    bench.until(lambda: peer.state is not State.ESTABLISHED, "the loss")
+    assert bench.routes.told[-1] == "closed gracefully"
+    theirs.start()
+    theirs.after_start()
+    bench.up(peer)
+    bench.until(lambda: "sweep" in bench.routes.told, "End-of-RIB of all families", seconds=90)
+    assert peer.state is State.ESTABLISHED
+    assert peer.rows()["flap_count"] == 1
