@@ -90,9 +90,13 @@ class Writer:
             after = page[-1][0]
         return None
 
-    async def load(self, uuid: str) -> StoredObject | None:
-        """The object in a row, or None when there is none or it makes no sense."""
-        row = (await self.store.rows(UUID_TABLE, [uuid])).get(uuid)
+    async def load(self, uuid: str, full: bool = False) -> StoredObject | None:
+        """The object in a row, or None when there is none or it makes no sense.
+
+        Children and back references, which may be thousands, are read only when it is to be `full`.
+        """
+        start = "" if full else layout.READER_START
+        row = (await self.store.rows(UUID_TABLE, [uuid], start)).get(uuid)
         if row is None:
             return None
         try:
@@ -102,9 +106,9 @@ class Writer:
 
     async def name_of(self, uuid: str) -> list[str] | None:
         """The fq-name of a uuid, or None."""
-        row = (await self.store.rows(UUID_TABLE, [uuid], "fq_name")).get(uuid)
+        columns = await self.store.columns(UUID_TABLE, uuid, "fq_name", "fq_name\0", limit=1)
         try:
-            return layout.read_fq_name(row) if row is not None else None
+            return layout.read_fq_name(dict(columns)) if columns else None
         except RowError:
             return None
 
@@ -123,7 +127,9 @@ class Writer:
 
     async def read(self, type_name: str, uuid: str) -> dict[str, Any]:
         """The object as the REST API shows it (without hrefs), or NotFound."""
-        stored = await self._must_load(self._type(type_name), uuid)
+        return await self._show(await self._must_load(self._type(type_name), uuid, full=True))
+
+    async def _show(self, stored: StoredObject) -> dict[str, Any]:
         links = [*stored.references, *stored.back_references, *stored.children]
         wanted = list(dict.fromkeys(link.uuid for link in links))
         found = await self.store.rows(UUID_TABLE, wanted, "fq_name") if wanted else {}
@@ -342,14 +348,14 @@ class Writer:
         """Delete an object; Conflict when it has children or is referred to."""
         self._check_bus()
         found = self._type(type_name)
-        stored = await self._must_load(found, uuid)
+        stored = await self._must_load(found, uuid, full=True)
         await self._refuse_if_needed(stored)
         await self._hook(found).before_delete(stored)
         for child in stored.children:
             if await self._is_default(child):
                 await self.delete(child.type, child.uuid)
         dictionary = await self._dictionary(uuid)
-        stored = await self._must_load(found, uuid)
+        stored = await self._must_load(found, uuid, full=True)
         await self.store.write(layout.delete_mutations(self.schema, stored))
         await unlock_name(self.ids, found.object_type, stored.name)
         await self._announce("DELETE", found, uuid, stored.fq_name, dictionary)
@@ -409,8 +415,8 @@ class Writer:
     def _hook(self, found: ObjectType) -> Hook:
         return self._hooks.get(found.name, self._plain)
 
-    async def _must_load(self, found: ObjectType, uuid: str) -> StoredObject:
-        stored = await self.load(uuid)
+    async def _must_load(self, found: ObjectType, uuid: str, full: bool = False) -> StoredObject:
+        stored = await self.load(uuid, full)
         if stored is None or stored.type is not found:
             raise NotFound(f"No {found.name} object found for id {uuid}")
         return stored
@@ -480,8 +486,8 @@ class Writer:
         raise BadRequest(f"{found.name} {name}: a reference to {target}: expected {{'to': fq-name}} or a known 'uuid'")
 
     async def _dictionary(self, uuid: str) -> dict[str, Any] | None:
-        stored = await self.load(uuid)
-        return await self.read(stored.type.name, uuid) if stored is not None else None
+        stored = await self.load(uuid, full=True)
+        return await self._show(stored) if stored is not None else None
 
     async def _announce(
         self, oper: str, found: ObjectType, uuid: str, fq_name: list[str], obj_dict: dict[str, Any] | None = None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from twisted.internet.task import deferLater
 
 from contrail_emulator.base.conf import ConfError, ConfFile
