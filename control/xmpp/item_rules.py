@@ -4,9 +4,8 @@ The order of checks at a control node is: syntax and nlri (`read_published`), th
 hops (`check_next_hops`, for adds only). An agent checks all at once (`read_notified`).
 """
 
-import ipaddress
 import re
-from collections.abc import Callable
+from socket import AF_INET, AF_INET6, AddressFamily, inet_pton
 from typing import Final
 
 from lxml import etree
@@ -14,7 +13,7 @@ from lxml import etree
 from . import item_reader
 from .family import ItemFamily
 from .item_reader import ItemError
-from .items import BROADCAST_MAC, ZERO_ADDRESS, ZERO_MAC, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
+from .items import ZERO_ADDRESS, ZERO_MAC, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
 from .next_hop import NextHop, OlistNextHop
 
 MAX_LABEL: Final = 0xFFFFFF
@@ -86,62 +85,79 @@ def check_next_hops(entry: Entry, master: bool) -> None:
 def read_notified(family: ItemFamily, entry: etree._Element) -> Entry:
     """A control node's item at the agent. Raises ItemError; a bad prefix, group or EVPN address ends the message."""
     found = read(family, entry)
-    match found:
+    check_notified_key(found)
+    check_notified_rest(found)
+    return found
+
+
+def check_notified_key(entry: Entry) -> None:
+    """What names the route, at the agent. Raises an ItemError that ends the message."""
+    try:
+        match entry:
+            case UnicastEntry():
+                _prefix(entry.address, 6 if entry.family is ItemFamily.INET6 else 4)
+            case EnetEntry():
+                _mac(entry.mac)
+                if entry.address:
+                    _prefix(entry.address, 0)
+                if entry.group not in ("", ZERO_ADDRESS, "::"):
+                    _address(entry.group, "group")
+            case McastEntry() | MvpnEntry():
+                _group_and_source(entry.group, entry.source)
+    except ItemError as error:
+        raise ItemError(error.text, ends_message=True) from None
+
+
+def check_notified_rest(entry: Entry) -> None:
+    """What the route leads to, at the agent. Raises ItemError."""
+    match entry:
         case UnicastEntry():
-            _key(lambda: _prefix(found.address, 6 if family is ItemFamily.INET6 else 4))
-            if not found.next_hops:
+            if not entry.next_hops:
                 raise ItemError("no next-hop")
-            _next_hop_addresses(found.next_hops)
+            _next_hop_addresses(entry.next_hops)
         case EnetEntry():
-            _key(lambda: _mac(found.mac))
-            if found.address:
-                _key(lambda: _prefix(found.address, 0))
-            if found.group not in ("", ZERO_ADDRESS, "::"):
-                _key(lambda: _address(found.group, "group"))
-            if not (found.next_hops or found.olist or found.leaf_olist or found.mac.lower() == BROADCAST_MAC):
+            hops = entry.next_hops + entry.olist + entry.leaf_olist
+            if not hops:
                 raise ItemError("no next-hop")
-            _next_hop_addresses(found.next_hops + found.olist + found.leaf_olist)
+            _next_hop_addresses(hops)
         case McastEntry():
-            _key(lambda: _group_and_source(found.group, found.source))
-            _next_hop_addresses(found.olist)
-            for hop in found.olist:
+            _next_hop_addresses(entry.olist)
+            for hop in entry.olist:
                 item_reader.integer_text(hop.label, "label")
         case MvpnEntry():
-            _key(lambda: _group_and_source(found.group, found.source))
-            _next_hop_addresses(found.olist)
-    return found
+            _next_hop_addresses(entry.olist)
 
 
 # --- Single rules -----------------------------------------------------------------------------------------------------
 
 
-def _key(check: Callable[[], object]) -> None:
-    """Run a check of the item's key: at an agent its failure ends the message."""
-    try:
-        check()
-    except ItemError as error:
-        raise ItemError(error.text, ends_message=True) from None
-
-
-def _prefix(value: str, version: int) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
-    """`address/length`; version 0 takes both."""
-    address, slash, length = value.partition("/")
-    if not slash or not (length.isascii() and length.isdigit()):
+def _prefix(value: str, version: int) -> tuple[int, bool]:
+    """`address/length`; version 0 takes both. Return (version, whether it is one host)."""
+    address, slash, digits = value.partition("/")
+    found = 4 if _is_address(address, AF_INET) else 6 if _is_address(address, AF_INET6) else 0
+    longest = 32 if found == 4 else 128
+    if not (slash and found and len(digits) <= 3 and digits.isascii() and digits.isdigit() and int(digits) <= longest):
         raise ItemError(f"prefix {value[:60]!r}")
-    try:
-        found = ipaddress.ip_interface(f"{address}/{length}")
-    except ValueError:
-        raise ItemError(f"prefix {value[:60]!r}") from None
-    if version and found.version != version:
+    if version and found != version:
         raise ItemError(f"prefix {value[:60]!r} is not of IPv{version}")
-    return found
+    return found, int(digits) == longest
 
 
-def _address(value: str, name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _is_address(value: str, family: AddressFamily) -> bool:
     try:
-        return ipaddress.ip_address(value)
-    except ValueError:
-        raise ItemError(f"{name} {value[:60]!r}") from None
+        inet_pton(family, value)
+    except (OSError, ValueError):  # ValueError: a null byte, or what cannot be encoded
+        return False
+    return True
+
+
+def _address(value: str, name: str) -> int:
+    """The version of an address."""
+    if _is_address(value, AF_INET):
+        return 4
+    if _is_address(value, AF_INET6):
+        return 6
+    raise ItemError(f"{name} {value[:60]!r}")
 
 
 def _mac(value: str) -> None:
@@ -152,7 +168,7 @@ def _mac(value: str) -> None:
 def _group_and_source(group: str, source: str) -> str:
     """Both IPv4 addresses; return the source."""
     for name, value in (("group", group), ("source", source)):
-        if _address(value, name).version != 4:
+        if _address(value, name) != 4:
             raise ItemError(f"{name} {value[:60]!r} is not of IPv4")
     return source
 
@@ -160,18 +176,14 @@ def _group_and_source(group: str, source: str) -> str:
 def _published_enet(entry: EnetEntry) -> EnetEntry:
     _mac(entry.mac)
     if entry.address:
-        prefix = _prefix(entry.address, 0)
-        whole = prefix.network.prefixlen == prefix.max_prefixlen
-        if entry.mac != ZERO_MAC and not whole and entry.address not in ("0.0.0.0/0", "::/0"):
+        _, host = _prefix(entry.address, 0)
+        if entry.mac != ZERO_MAC and not host and entry.address not in ("0.0.0.0/0", "::/0"):
             raise ItemError(f"address {entry.address[:60]!r} of a MAC route is not a host")
     return entry._replace(group=_or_zero(entry.group), source=_or_zero(entry.source))
 
 
 def _or_zero(value: str) -> str:
-    try:
-        return value and str(_address(value, "group or source"))
-    except ItemError:
-        return ZERO_ADDRESS
+    return value if not value or _is_address(value, AF_INET) or _is_address(value, AF_INET6) else ZERO_ADDRESS
 
 
 def _only(hops: tuple[NextHop, ...]) -> NextHop:
@@ -182,7 +194,7 @@ def _only(hops: tuple[NextHop, ...]) -> NextHop:
 
 
 def _next_hop_address(hop: NextHop | OlistNextHop) -> None:
-    if _address(hop.address, "next-hop address").version != 4:
+    if _address(hop.address, "next-hop address") != 4:
         raise ItemError(f"next-hop address {hop.address[:60]!r} is not of IPv4")
     if hop.address == ZERO_ADDRESS:
         raise ItemError("next-hop address 0.0.0.0")

@@ -3,7 +3,8 @@
 Rendering builds text, not a tree: it is the hot path of a control node. `item_reader` does the reading.
 """
 
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
@@ -36,9 +37,11 @@ __all__ = [
     "UnicastEntry",
 ]
 
-ZERO_ADDRESS = "0.0.0.0"
-BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
-ZERO_MAC = "00:00:00:00:00:00"
+ZERO_ADDRESS: Final = "0.0.0.0"
+BROADCAST_MAC: Final = "ff:ff:ff:ff:ff:ff"
+ZERO_MAC: Final = "00:00:00:00:00:00"
+MEMO: Final = 512
+"""Attribute sets whose rendered text is remembered: routes of one set come one after the other."""
 
 
 class UnicastEntry(NamedTuple):
@@ -75,25 +78,32 @@ class UnicastEntry(NamedTuple):
 
     def to_xml(self, layout: Layout = COMPACT) -> bytes:
         """The element `entry`; with TABBED as a control node lays it out."""
-        entry, one, two, three, _, _ = layout
-        safi_one = f"{one}<nlri>{two}<af>{self.family.afi}</af>{two}<safi>{self.family.safi}</safi>"
-        groups = repeated("security-group-list", "security-group", self.security_groups, one, two)
-        tags = repeated("community-tag-list", "community-tag", tuple(map(escape, self.community_tags)), one, two)
-        fields = repeated(
-            "load-balance-fields", "load-balance-field-list", tuple(map(escape, self.load_balance_fields)), two, three
-        )
-        return (
-            f"{entry}<entry>{safi_one}{two}<address>{escape(self.address)}</address>{one}</nlri>"
-            f"{unicast_next_hops(self.next_hops, layout)}"
-            f"{one}<version>{self.version}</version>"
-            f"{one}<virtual-network>{escape(self.virtual_network)}</virtual-network>"
-            f'{one}<mobility sticky="{"true" if self.sticky else "false"}" seqno="{self.mobility_sequence}" />'
-            f"{one}<sequence-number>{self.sequence_number}</sequence-number>{groups}{tags}"
-            f"{one}<local-preference>{self.local_preference}</local-preference>{one}<med>{self.med}</med>"
-            f"{one}<load-balance>{fields}"
-            f"{two}<load-balance-decision>{escape(self.load_balance_decision)}</load-balance-decision>{one}</load-balance>"
-            f"{one}<sub-protocol>{escape(self.sub_protocol)}</sub-protocol>{entry}</entry>"
-        ).encode()
+        before, after = _unicast_frame(self.family.text, self[2:], layout)
+        return before + escape(self.address).encode() + after
+
+
+@lru_cache(MEMO)
+def _unicast_frame(family: str, rest: tuple[Any, ...], layout: Layout) -> tuple[bytes, bytes]:
+    """What stands before and after the address of a unicast item: the same for all that share their attributes."""
+    item = UnicastEntry(ItemFamily.INET, "", *rest)
+    afi, _, safi = family.partition("/")
+    entry, one, two, three, _, _ = layout
+    before = f"{entry}<entry>{one}<nlri>{two}<af>{afi}</af>{two}<safi>{safi}</safi>{two}<address>"
+    groups = repeated("security-group-list", "security-group", item.security_groups, one, two)
+    tags = repeated("community-tag-list", "community-tag", tuple(map(escape, item.community_tags)), one, two)
+    fields = tuple(map(escape, item.load_balance_fields))
+    after = (
+        f"</address>{one}</nlri>{unicast_next_hops(item.next_hops, layout)}"
+        f"{one}<version>{item.version}</version>"
+        f"{one}<virtual-network>{escape(item.virtual_network)}</virtual-network>"
+        f'{one}<mobility sticky="{_boolean(item.sticky)}" seqno="{item.mobility_sequence}" />'
+        f"{one}<sequence-number>{item.sequence_number}</sequence-number>{groups}{tags}"
+        f"{one}<local-preference>{item.local_preference}</local-preference>{one}<med>{item.med}</med>"
+        f"{one}<load-balance>{repeated('load-balance-fields', 'load-balance-field-list', fields, two, three)}"
+        f"{two}<load-balance-decision>{escape(item.load_balance_decision)}</load-balance-decision>{one}</load-balance>"
+        f"{one}<sub-protocol>{escape(item.sub_protocol)}</sub-protocol>{entry}</entry>"
+    )
+    return before.encode(), after.encode()
 
 
 class EnetEntry(NamedTuple):
@@ -139,25 +149,35 @@ class EnetEntry(NamedTuple):
     def to_xml(self, layout: Layout = COMPACT) -> bytes:
         """The element `entry`; with TABBED as a control node lays it out."""
         entry, one, two, _, _, _ = layout
-        return (
+        nlri = (
             f"{entry}<entry>{one}<nlri>{two}<af>25</af>{two}<safi>242</safi>"
             f"{two}<ethernet-tag>{self.ethernet_tag}</ethernet-tag>{two}<mac>{escape(self.mac)}</mac>"
             f"{two}<address>{escape(self.address)}</address>{two}<group>{escape(self.group)}</group>"
             f"{two}<source>{escape(self.source)}</source>{two}<flags>{self.flags}</flags>{one}</nlri>"
-            f"{enet_next_hops('next-hops', self.next_hops, layout)}{enet_next_hops('olist', self.olist, layout)}"
-            f"{one}<virtual-network>{escape(self.virtual_network)}</virtual-network>"
-            f'{one}<mobility sticky="{_boolean(self.sticky)}" seqno="{self.mobility_sequence}" />'
-            f"{one}<sequence-number>{self.sequence_number}</sequence-number>"
-            f"{repeated('security-group-list', 'security-group', self.security_groups, one, two)}"
-            f"{one}<local-preference>{self.local_preference}</local-preference>{one}<med>{self.med}</med>"
-            f"{one}<edge-replication-not-supported>{_boolean(self.edge_replication_not_supported)}"
-            f"</edge-replication-not-supported>"
-            f"{one}<assisted-replication-supported>{_boolean(self.assisted_replication_supported)}"
-            f"</assisted-replication-supported>"
-            f"{enet_next_hops('leaf-olist', self.leaf_olist, layout)}"
-            f"{one}<replicator-address>{escape(self.replicator_address)}</replicator-address>"
-            f"{one}<etree-leaf>{_boolean(self.etree_leaf)}</etree-leaf>{entry}</entry>"
-        ).encode()
+        )
+        return nlri.encode() + _enet_rest(self[6:], layout)
+
+
+@lru_cache(MEMO)
+def _enet_rest(rest: tuple[Any, ...], layout: Layout) -> bytes:
+    """What follows the nlri of an EVPN item: the same for all that share their attributes."""
+    item = EnetEntry("", "", 0, "", "", 0, *rest)
+    entry, one, two, _, _, _ = layout
+    return (
+        f"{enet_next_hops('next-hops', item.next_hops, layout)}{enet_next_hops('olist', item.olist, layout)}"
+        f"{one}<virtual-network>{escape(item.virtual_network)}</virtual-network>"
+        f'{one}<mobility sticky="{_boolean(item.sticky)}" seqno="{item.mobility_sequence}" />'
+        f"{one}<sequence-number>{item.sequence_number}</sequence-number>"
+        f"{repeated('security-group-list', 'security-group', item.security_groups, one, two)}"
+        f"{one}<local-preference>{item.local_preference}</local-preference>{one}<med>{item.med}</med>"
+        f"{one}<edge-replication-not-supported>{_boolean(item.edge_replication_not_supported)}"
+        f"</edge-replication-not-supported>"
+        f"{one}<assisted-replication-supported>{_boolean(item.assisted_replication_supported)}"
+        f"</assisted-replication-supported>"
+        f"{enet_next_hops('leaf-olist', item.leaf_olist, layout)}"
+        f"{one}<replicator-address>{escape(item.replicator_address)}</replicator-address>"
+        f"{one}<etree-leaf>{_boolean(item.etree_leaf)}</etree-leaf>{entry}</entry>"
+    ).encode()
 
 
 class McastEntry(NamedTuple):

@@ -102,6 +102,8 @@ class Items(NamedTuple):
     node: str
     items: tuple[tuple[str, etree._Element], ...]
     """(id, `entry` element) of each item."""
+    raw: bytes = b""
+    """The whole message as it came, for `item_text.notified_entries`."""
 
 
 class Retract(NamedTuple):
@@ -123,7 +125,7 @@ PubSub = Subscribe | Unsubscribe | Publish | Collection | EmptyCollection | EndO
 def read(stanza: Stanza) -> PubSub:
     """Read a stanza addressed to `bgp-peer` (either side) or a configuration subscription. Never raises."""
     if stanza.kind is Kind.MESSAGE:
-        return _read_message(stanza.element)
+        return _read_message(stanza)
     if stanza.type != "set":
         return Unknown(f"iq type {stanza.type!r}")
     pubsub = _child(stanza.element, "pubsub")
@@ -185,8 +187,8 @@ def _decimal(text: str | None) -> int:
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 11 else NO_INSTANCE_ID
 
 
-def _read_message(message: etree._Element) -> PubSub:
-    event = _child(message, "event")
+def _read_message(stanza: Stanza) -> PubSub:
+    event = _child(stanza.element, "event")
     if event is None:
         return Unknown("message without event")
     items = _child(event, "items")
@@ -200,7 +202,7 @@ def _read_message(message: etree._Element) -> PubSub:
         first = [element.items()[:1] for element in retracts]
         return Retract(node, tuple(str(pair[0][1]) for pair in first if pair and pair[0][0] == "id"))
     found = [(child.get("id", ""), _entry(child)) for child in items if local_name(child.tag) == "item"]
-    return Items(node, tuple(found))
+    return Items(node, tuple(found), stanza.raw)
 
 
 def _entry(item: etree._Element) -> etree._Element:

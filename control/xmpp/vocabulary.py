@@ -6,6 +6,8 @@ from typing import Final
 DEFAULT_ROOM: Final = 1 << 20
 """Bytes of names beyond the dialect's own. All names of Contrail's configuration take some 50 KiB."""
 
+MAX_NAME: Final = 100
+"""Longer attribute names than the dialect has are looked at the slow way."""
 _NAMES: Final = """
 iq message pubsub event items item retract entry subscribe unsubscribe options instance-id no-ribout publish
 collection associate dissociate nlri af safi address next-hops next-hop mac label vni l3-label
@@ -21,7 +23,7 @@ DIALECT: Final = frozenset(name.encode() for name in _NAMES.split())
 
 _ELEMENT: Final = re.compile(rb"<([^\s/>!?]+)")
 _ATTRIBUTE: Final = re.compile(rb"([^\s<>=\"'/]+)\s*=\s*(?:\"([^\"]*)|'([^']*))")
-_SPACED: Final = re.compile(rb"\s=|=\s|='")
+_BLANKS: Final = b" \t\r\n"
 
 
 class Vocabulary:
@@ -35,7 +37,7 @@ class Vocabulary:
 
     def admit(self, text: bytes) -> bool:
         """Whether `text` may be parsed: its names are known, or there was room for them."""
-        new = (_elements(text) | _attributes(text)) - DIALECT
+        new = _names(text) - DIALECT
         if new:
             new -= self._seen
         if not new:
@@ -48,29 +50,34 @@ class Vocabulary:
         return True
 
 
-def _elements(text: bytes) -> set[bytes]:
-    return set(_ELEMENT.findall(text))
+def _names(text: bytes) -> set[bytes]:
+    """Names of elements and attributes, and values of namespace declarations. Character data may add to it: no harm."""
+    names = _plain_attributes(text)
+    if names is None:
+        names = set()
+        for match in _ATTRIBUTE.finditer(text):
+            names.add(match[1])
+            if match[1].startswith(b"xmlns"):
+                names.add(match[2] or match[3] or b"")
+    lines = set(text.split(b"\n"))  # a control node's items repeat nearly all of theirs
+    return names.union(_ELEMENT.findall(b"\n".join(lines)))
 
 
-def _attributes(text: bytes) -> set[bytes]:
-    """Names of attributes, and values of namespace declarations. Character data may add to it; that does no harm."""
-    if _SPACED.search(text) is not None:
-        return _slow_attributes(text)
+def _plain_attributes(text: bytes) -> set[bytes] | None:
+    """Attributes written `name="value"`; None when any is written in another way."""
+    pieces = text.split(b"=")
     names = set()
-    pieces = text.split(b'="')
     for at in range(len(pieces) - 1):
-        tokens = pieces[at].rsplit(None, 1)
-        name = tokens[-1] if tokens else b""
+        piece, behind = pieces[at], pieces[at + 1]
+        if not piece or piece[-1] in _BLANKS or not behind.startswith(b'"'):
+            return None
+        name = piece[-MAX_NAME:].rsplit(None, 1)[-1]
+        if len(name) == MAX_NAME:
+            return None
         names.add(name)
         if name.startswith(b"xmlns"):
-            names.add(pieces[at + 1].partition(b'"')[0])
-    return names
-
-
-def _slow_attributes(text: bytes) -> set[bytes]:
-    names = set()
-    for match in _ATTRIBUTE.finditer(text):
-        names.add(match[1])
-        if match[1].startswith(b"xmlns"):
-            names.add(match[2] or match[3] or b"")
+            value, quote, _ = behind[1:].partition(b'"')
+            if not quote:
+                return None
+            names.add(value)
     return names

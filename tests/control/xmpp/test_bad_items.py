@@ -386,8 +386,8 @@ def trees(draw: st.DrawFn, depth: int = 3) -> etree._Element:
     return element
 
 
-@settings(max_examples=150, deadline=None)
-@given(children=st.lists(trees(), max_size=5), family=st.sampled_from(list(ItemFamily)), master=st.booleans())
+@settings(max_examples=60, deadline=None)
+@given(children=st.lists(trees(2), max_size=4), family=st.sampled_from(list(ItemFamily)), master=st.booleans())
 def test_any_tree_gives_an_entry_or_an_item_error(
     children: list[etree._Element], family: ItemFamily, master: bool
 ) -> None:

@@ -77,7 +77,8 @@ def test_an_iq_without_pubsub() -> None:
     ],
 )
 def test_messages(body: str, form: pubsub.PubSub) -> None:
-    assert message(body) == form
+    found = message(body)
+    assert (found._replace(raw=b"") if isinstance(found, pubsub.Items) else found) == form
 
 
 def test_a_message_without_event() -> None:

@@ -137,6 +137,10 @@ def test_unknown_names_do_not_fill_memory_for_ever() -> None:
         b"<iq xmlns = 'x%d'/>",
         b'<iq xmlns:a="x%d"/>',
         b'<iq\nx%d="1"/>',
+        b'<iq x%d\n="1"/>',
+        b'<iq x%d=\n"1"/>',
+        b'<iq xmlns="a\nx%d"/>',
+        b'<iq xmlns="\nx%d"/>',
     ],
 )
 def test_every_kind_of_name_is_counted(odd: bytes) -> None:
