@@ -220,7 +220,8 @@ class ObjectStore:
             self.agent_vif = vif
         elif vif.type is VifType.HOST:
             self.vhost = vif
-        self._connect_cross_links()
+        if not vif.virtual or row.cross_connect_idx:
+            self._connect_cross_links()
         return 0
 
     def delete_vif(self, row: Vif) -> int:
@@ -233,7 +234,8 @@ class ObjectStore:
             self.agent_vif = None
         if self.vhost is vif:
             self.vhost = None
-        self._connect_cross_links()
+        if not vif.virtual:
+            self._connect_cross_links()
         return 0
 
     def _attach_sub_interface(self, vif: Interface) -> None:
