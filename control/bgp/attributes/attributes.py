@@ -114,6 +114,8 @@ _FIELDS: Mapping[str, _Field] = {
     "large_communities": _Field(_T.LARGE_COMMUNITY, _triples, _write_triples, ()),
 }
 
+_KEPT = ("_encoded", "frames")
+
 _HEADS: Mapping[int, bytes] = {code: bytes((SPECS[code].flags, code)) for code in CONTRAIL_ORDER}
 
 
@@ -165,6 +167,8 @@ class Attributes:
         "unknown",
     )
 
+    _encoded: dict[tuple[bool, bool, bool], bytes]
+    frames: dict[tuple[int, bool], object]
     key: bytes
     next_hop: bytes
     unknown: tuple[UnknownAttribute, ...]
@@ -191,8 +195,6 @@ class Attributes:
         self._parts = parts
         self.next_hop = next_hop
         self.unknown = unknown if len(unknown) < 2 else tuple(sorted(unknown, key=_by_code))
-        self._encoded: dict[tuple[bool, bool, bool], bytes] = {}
-        self.frames: dict[tuple[int, bool], object] = {}
         codes = sorted(parts)
         head = [len(next_hop), len(codes)]
         for code in codes:
@@ -203,12 +205,16 @@ class Attributes:
         self._hash = hash(self.key)
 
     def __getattr__(self, name: str) -> Any:
-        """Reads a field's bytes once: the slot is empty until then."""
+        """Reads a field's bytes once: the slot is empty until then. So are the slots of what is kept for writing."""
         field = _FIELDS.get(name)
-        if field is None:
+        value: Any
+        if field is not None:
+            raw = self._parts.get(field.code)
+            value = field.absent if raw is None else field.read(raw)
+        elif name in _KEPT:
+            value = {}
+        else:
             raise AttributeError(name)
-        raw = self._parts.get(field.code)
-        value = field.absent if raw is None else field.read(raw)
         setattr(self, name, value)
         return value
 

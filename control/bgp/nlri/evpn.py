@@ -141,7 +141,20 @@ class EvpnCodec:
         return key[:1] + BYTE[len(body)] + body
 
     def write_all(self, routes: Iterable[Route]) -> list[bytes]:
-        return [self.write(key, payload) for key, payload in routes]
+        byte = BYTE
+        return [
+            b"\x02"
+            + byte[len(key) + len(payload)]
+            + key[1:9]
+            + payload[:10]
+            + key[9:13]
+            + _MAC_BITS
+            + key[13:]
+            + payload[10:]
+            if key[0] == MAC_IP
+            else self.write(key, payload)
+            for key, payload in routes
+        ]
 
     def write_withdrawn(self, key: bytes, label: bytes = WITHDRAWN) -> bytes:
         """The ESI and the gateway, which the key does not know, go out as zero."""
