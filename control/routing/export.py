@@ -58,15 +58,26 @@ class BgpExport:
             group.recent = (shared, source, stale, self._core.generation, attributes, mask)
         if attributes is None or (group.table.family is Family.ERM_VPN and route.key[0] == NATIVE):
             return None
-        if group.table.family is not Family.ROUTE_TARGET:
-            bits = group.by_source
-            path: Path | None = best
-            while path is not None:
-                bit = bits.get(path.source)
-                if bit is not None and not path.flags & INFEASIBLE:
-                    mask &= ~bit
-                path = path.next
+        if group.reflects:
+            mask &= ~self._suppliers(group, best)
+        elif group.key.as_override:
+            mask &= ~group.by_source.get(source, 0)
         return attributes, best.payload, mask
+
+    @staticmethod
+    def _suppliers(group: UpdateGroup, best: Path) -> int:
+        """A reflector sends a route to no peer that supplied a usable path for it (reference/bgp.md 1.11).
+
+        Paths that were reflected already do not count: two reflectors with one client would else withdraw from and
+        tell each other in turns for ever.
+        """
+        bits = group.by_source.get(best.source, 0)
+        path = best.next
+        while path is not None:
+            if not path.flags & INFEASIBLE and not path.shared.attributes.cluster_list:
+                bits |= group.by_source.get(path.source, 0)
+            path = path.next
+        return bits
 
     def _unfiltered(self, attributes: Attributes) -> bool:
         """A route without extended communities goes whatever targets were asked for (reference/bgp.md 4.6)."""

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from contrail_emulator.control.bgp.family import Family
+
 from .group_key import Encoder, GroupKey, Member
 from .ring import Advert, Marker, Reach, Walk
 from .source import Source
@@ -91,6 +93,7 @@ class UpdateGroup:
         self.key = key
         self.policy = policy
         """A small number that stands for the key where hashing the key itself would be too slow."""
+        self.reflects = key.peer_type == "ibgp" and bool(key.cluster_id) and table.family is not Family.ROUTE_TARGET
         self.active = False
         self.all = 0
         """Bits of everyone who is a member now."""

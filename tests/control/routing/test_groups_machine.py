@@ -154,9 +154,9 @@ def machine(make_bench: Callable[..., Bench], cluster_id: int) -> type[RuleBased
                     continue
                 best = max(paths, key=lambda p: paths[p][0])
                 _, variant, loop = paths[best]
-                if peer in paths:
-                    continue  # it has a path of its own
                 if kind == "ibgp":
+                    if cluster_id and peer in paths:
+                        continue  # it has a path of its own
                     if PEERS[best][0] == "ibgp" and not cluster_id:
                         continue
                 elif PEERS[best][1] == asn or (loop and asn == 65002):
