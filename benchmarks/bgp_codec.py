@@ -2,9 +2,9 @@
 
     python benchmarks/bgp_codec.py [--prefixes 4000] [--repeat 3] [--path DIR]
 
-For inet, inet-vpn and e-vpn (MAC/IP), three shapes of the same routes: `packed` (4096-byte messages), `single` (one prefix
-per UPDATE, 100 attribute sets in turn, as a table of a real peer comes) and `distinct` (one prefix and one attribute set
-per UPDATE). Columns, in messages and prefixes per second of CPU time:
+For inet, inet-vpn and e-vpn (MAC/IP), three shapes of the same routes: `packed` (4096-byte messages), `single` (one
+prefix per UPDATE, 100 attribute sets in turn, as a table of a real peer comes) and `distinct` (one prefix and one
+attribute set per UPDATE). Columns, in messages and prefixes per second of CPU time:
 
 - `decode`: as a daemon uses the codec: bytes to routes and attributes.
 - `decode + read out`: and every attribute and NLRI goes into a checksum, which must be the same for every codec.
@@ -401,10 +401,10 @@ def main() -> None:
     head = f"{'msg/s':>10s} {'prefix/s':>11s} {'ours':>8s}"
     for corpus in corpora(options.prefixes):
         expected = checksum(Ours(), corpus.family, corpus.messages)
-        sys.stdout.write(
-            f"\n{corpus.family.config_name}, {corpus.shape}: {len(corpus.messages)} messages, {corpus.prefixes} prefixes\n"
-            f"  {'':18s}{'decode':>31s} |{'decode + read out':>31s} |{'encode':>31s}\n  {'':18s}{head} |{head} |{head}\n"
-        )
+        title = f"{corpus.family.config_name}, {corpus.shape}"
+        columns = " |".join(f"{name:>31s}" for name in ("decode", "decode + read out", "encode"))
+        sys.stdout.write(f"\n{title}: {len(corpus.messages)} messages, {corpus.prefixes} prefixes\n")
+        sys.stdout.write(f"  {'':18s}{columns}\n  {'':18s}{head} |{head} |{head}\n")
         ours: Times | None = None
         for make in makers:
             codec = make()

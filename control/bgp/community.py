@@ -26,9 +26,14 @@ VALUES = {name: value for value, name in NAMES.items()} | {"LlgrStale": LLGR_STA
 """Every spelling `parse` takes: the printed names and the two that a control node's own parser wants instead."""
 
 
-def parse(text: str) -> int:
-    """The 32-bit value of a name or of `high:low`; ValueError for anything else."""
+def parse(text: str, contrail_names: bool = False) -> int:
+    """The 32-bit value of a name or of `high:low`; ValueError for anything else.
+
+    `contrail_names`: the defect of reference/bgp.md 3.2, `llgr-stale` and `no-llgr` are not understood.
+    """
     known = VALUES.get(text)
+    if contrail_names and text in (NAMES[LLGR_STALE], NAMES[NO_LLGR]):
+        raise ValueError(f"not a community: {text!r}")
     if known is not None:
         return known
     high, colon, low = text.partition(":")

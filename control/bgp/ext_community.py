@@ -247,7 +247,10 @@ def paired(subtype: int, asn: int, values: Iterable[int]) -> tuple[bytes, ...]:
     return tuple(raw for pair in pairs for raw in pair)
 
 
-def tag(asn: int, value: int) -> bytes:
+def tag(asn: int, value: int, overwrites_as: bool = False) -> bytes:
+    """`overwrites_as`: the defect of reference/bgp.md 3.3, the value in place of the low half of a 4-byte AS."""
+    if overwrites_as and asn > 0xFFFF:
+        return bytes((PRIVATE_AS4, TAG)) + (asn >> 16).to_bytes(2, "big") + value.to_bytes(2, "big") + bytes(2)
     return as_specific(PRIVATE_AS2, TAG, asn, value)
 
 

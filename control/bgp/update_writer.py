@@ -24,6 +24,8 @@ _FIXED: Final = HEADER_SIZE + 4
 _MP_HEAD: Final = 4
 _MP_FLAGS: Final = OPTIONAL | EXTENDED_LENGTH
 _MP_REACH: Final = bytes((_MP_FLAGS, AttributeType.MP_REACH_NLRI))
+_MP_REACH_SHORT: Final = bytes((OPTIONAL, AttributeType.MP_REACH_NLRI))
+_MP_UNREACH_SHORT: Final = bytes((OPTIONAL, AttributeType.MP_UNREACH_NLRI))
 _MP_UNREACH: Final = bytes((_MP_FLAGS, AttributeType.MP_UNREACH_NLRI))
 _NEXT_HOP: Final = b"\x40\x03\x04"
 _RFC_WITHDRAWN: Final = b"\x80\x00\x00"
@@ -65,7 +67,7 @@ def _pack(entries: Sequence[bytes], room: int) -> list[bytes]:
 class _Frame:
     """Everything of an announcement but its routes, for one attribute set, family and kind of session."""
 
-    __slots__ = ("_behind", "_bytes", "_classic", "_head", "_reach_size", "_size", "behaviour", "room")
+    __slots__ = ("_behind", "_bytes", "_classic", "_head", "_reach_size", "_short_head", "_size", "behaviour", "room")
 
     def __init__(self, family: Family, attributes: Attributes, as4: bool, behaviour: Behaviour) -> None:
         next_hop = write_next_hop(family, attributes.next_hop)
@@ -83,6 +85,7 @@ class _Frame:
             self._head = section + _MP_REACH if first else _MP_REACH
             self._bytes, self._behind = fixed, b"" if first else section
             self._size = _FIXED + len(section) + _MP_HEAD + len(fixed)
+        self._short_head = b"" if behaviour.mp_extended_length else self._head[:-2] + _MP_REACH_SHORT
         self._reach_size = len(fixed)
         self.room = MAX_SIZE - self._size
 
@@ -91,13 +94,17 @@ class _Frame:
         size = self._size + len(routes)
         if self._classic:
             return MARKER + size.to_bytes(2, "big") + self._head + routes
+        reach_size = self._reach_size + len(routes)
+        if self._short_head and reach_size <= 0xFF:
+            attributes = self._short_head + bytes((reach_size,)) + self._bytes + routes + self._behind
+            return _message(attributes)
         return (
             MARKER
             + size.to_bytes(2, "big")
             + _START
             + (size - _FIXED).to_bytes(2, "big")
             + self._head
-            + (self._reach_size + len(routes)).to_bytes(2, "big")
+            + reach_size.to_bytes(2, "big")
             + self._bytes
             + routes
             + self._behind
@@ -166,11 +173,17 @@ def write_withdrawn(family: Family, keys: Iterable[bytes], behaviour: Behaviour 
         ]
     wire = family.wire
     chunks = _pack(entries, MAX_SIZE - _FIXED - _MP_HEAD - len(wire))
-    return [_message(_MP_UNREACH + _size(len(wire) + len(chunk)) + wire + chunk) for chunk in chunks]
+    return [_message(_unreach(wire + chunk, behaviour)) for chunk in chunks]
+
+
+def _unreach(value: bytes, behaviour: Behaviour) -> bytes:
+    if not behaviour.mp_extended_length and len(value) <= 0xFF:
+        return _MP_UNREACH_SHORT + bytes((len(value),)) + value
+    return _MP_UNREACH + _size(len(value)) + value
 
 
 def end_of_rib(family: Family, behaviour: Behaviour = CONTRAIL) -> bytes:
     """An UPDATE with an empty MP_UNREACH_NLRI (reference/bgp.md 1.9); in profile `rfc` the empty UPDATE for inet."""
     if family is Family.INET and not behaviour.inet_in_mp_reach:
         return _message(b"")
-    return _message(_MP_UNREACH + b"\x00\x03" + family.wire)
+    return _message(_unreach(family.wire, behaviour))

@@ -29,6 +29,14 @@ def test_community(text: str, value: int) -> None:
 def test_the_names_a_control_node_parses() -> None:
     assert community.parse("LlgrStale") == community.LLGR_STALE
     assert community.parse("NoLlgr") == community.NO_LLGR
+    with pytest.raises(ValueError, match="llgr-stale"):
+        community.parse("llgr-stale", contrail_names=True)
+
+
+def test_the_tag_of_a_4_byte_as_with_the_defect() -> None:
+    """reference/bgp.md 3.3."""
+    assert ext_community.tag(4200000000, 5, overwrites_as=True).hex() == "8284fa5600050000"
+    assert ext_community.tag(64512, 5, overwrites_as=True) == ext_community.tag(64512, 5)
 
 
 @given(s.u32)

@@ -167,6 +167,19 @@ def test_end_of_rib(family: Family, end: str) -> None:
         assert received.unreach == []
 
 
+def test_length_form_of_mp_attributes() -> None:
+    """reference/bgp.md 3.1: a control node always takes the long form; profile rfc only where it is needed."""
+    few, many = _many(Family.INET_VPN, 2), _many(Family.INET_VPN, 40)
+    for behaviour, flags in ((CONTRAIL, b"\x90"), (RFC, b"\x80")):
+        (message,) = update.write(Family.INET_VPN, PLAIN, few, True, behaviour)
+        assert flags + b"\x0e" in message
+        (message,) = update.write_withdrawn(Family.INET_VPN, [key for key, _ in few], behaviour)
+        assert flags + b"\x0f" in message
+        assert flags + b"\x0f" in update.end_of_rib(Family.E_VPN, behaviour)
+        (message,) = update.write(Family.INET_VPN, PLAIN, many, True, behaviour)
+        assert b"\x90\x0e" in message
+
+
 def test_the_classic_end_of_rib() -> None:
     """reference/bgp.md 1.9: a control node does not recognise it."""
     message = update.end_of_rib(Family.INET, RFC)
