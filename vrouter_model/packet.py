@@ -57,6 +57,7 @@ class Packet:
         "label_is_vni",
         "link",
         "local_ttl",
+        "mirror_vlan",
         "mirrored",
         "multicast",
         "my_mac",
@@ -92,6 +93,8 @@ class Packet:
         self.flow_set = False
         self.diag = False
         self.mirrored = False
+        self.mirror_vlan = NO_VLAN
+        """The tag that tells a switch to mirror this packet (hardware-assisted mirrors)."""
         self.dvrf = vif.vrf
         self.vlan = NO_VLAN
         self.flow_index = -1

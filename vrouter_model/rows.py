@@ -435,6 +435,7 @@ class Flow:
     qos_id: int = NO_QOS
     ttl: int = 0
     drop_reason: int = 0
+    pcap_meta_data: bytes = b""
 
     @property
     def identity(self) -> FlowKey:

@@ -187,6 +187,8 @@ def _flow(entry: FlowEntry) -> Row:
         row["Dvrf"] = entry.dvrf
     if entry.ecmp_nh_index >= 0:
         row["E"] = entry.ecmp_nh_index
+    if entry.underlay_ecmp_index >= 0:
+        row["UnderlayEcmpIdx"] = entry.underlay_ecmp_index
     if entry.action is FlowAction.DROP:
         row["Drop reason"] = flow_drop_text(entry.drop_reason)
     if entry.held:

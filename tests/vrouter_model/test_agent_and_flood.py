@@ -416,10 +416,34 @@ def test_a_mirrored_flow_is_copied_to_the_analyser(host: Host, lab: Lab) -> None
     host.receive(3, frame)
     assert host.sent[4] == [frame]
     copy = Ether(host.sent[0][0])
-    assert (copy[IP].dst, copy[UDP].dport, bytes(copy[UDP].payload)) == ("8.0.0.50", 8099, frame)
+    assert (copy[IP].dst, copy[UDP].dport, bytes(copy[UDP].payload)) == ("8.0.0.50", 8099, b"\xff\x00" + frame)
     value = copy[UDP].chksum
     del copy[UDP].chksum
     assert Ether(bytes(copy))[UDP].chksum == value
+
+
+def test_the_metadata_of_a_mirrored_flow_goes_in_front(host: Host, lab: Lab) -> None:
+    """From the fabric the copy has no tunnel headers; it gets the header the machine will see."""
+    host.tunnel(27, "8.0.0.60", NhFlag.TUNNEL_VXLAN)
+    host.add(Mirror(1, 27, MirrorFlag.DYNAMIC), Mirror(2, 27, vni=77))
+    key = FlowKey(40, lab.ip(A), lab.ip(B), 17, 5, 6)
+    flags = FlowFlag.ACTIVE | FlowFlag.MIRROR
+    host.vr.flow_set(Flow(key, flags=flags, vrf=2, mir_id=2, sec_mir_id=1, pcap_meta_data=b"meta"))
+    inner = IP(src=A, dst=B) / UDP(sport=5, dport=6) / b"x"
+    host.receive(0, relay("8.0.0.3", 20, bytes(inner)))
+    delivered = host.sent[4][0]
+    assert bytes(Ether(host.sent[0][0])[VXLAN].payload) == delivered
+    assert host.reasons() == [] and host.vr.totals.balance() == 0
+
+
+def test_a_hardware_assisted_mirror_is_a_tag_on_the_fabric(host: Host, lab: Lab) -> None:
+    host.tunnel(27, "8.0.0.60")
+    host.remote(2, "1.1.1.6", 27, 20)
+    host.add(Mirror(1, 0, MirrorFlag.HW_ASSISTED, vlan=99))
+    key = FlowKey(30, lab.ip(A), lab.ip("1.1.1.6"), 17, 5, 6)
+    host.vr.flow_set(Flow(key, flags=FlowFlag.ACTIVE | FlowFlag.MIRROR, vrf=2, mir_id=1))
+    host.receive(3, Ether(dst=GATEWAY_MAC, src=A_MAC) / IP(src=A, dst="1.1.1.6") / UDP(sport=5, dport=6))
+    assert Ether(host.sent[0][0])[Dot1Q].vlan == 99
 
 
 def test_three_uplinks_share_the_tunnels_by_flow(host: Host, lab: Lab) -> None:

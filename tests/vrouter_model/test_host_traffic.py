@@ -263,6 +263,13 @@ def test_a_control_word_is_taken_off_and_put_on(host: Host, lab: Lab) -> None:
     assert host.sent[4] == [frame]
     host.receive(0, from_peer(frame, 500))
     assert host.reasons() == [Drop.INVALID_PACKET]
+    host.tunnel(21, "8.0.0.3")
+    control = BridgeFlag.LABEL_VALID | BridgeFlag.L2_CONTROL_DATA
+    host.add(BridgeRoute(2, lab.mac(SWITCHED), 21, 700, control))
+    frame = bytes(Ether(dst=SWITCHED, src=B_MAC) / IP(src=B, dst="1.1.1.70") / UDP())
+    host.receive(4, frame)
+    label = MPLS(bytes(Ether(host.sent[0][0])[UDP].payload))
+    assert label.label == 700 and bytes(label.payload) == bytes(4) + frame
 
 
 # Labels
@@ -324,7 +331,7 @@ def test_a_mirror_over_ipv6(host: Host, lab: Lab) -> None:
     host.add(
         NextHop(93, NhType.TUNNEL, Family.INET6, flags, tun_sip6=own, tun_dip6=analyser, tun_dport=8099),
         NextHop(96, NhType.ENCAP, encap_oif_id=(0,), encap=bytes(12) + b"\x08\x00"),
-        Inet6Route(2, analyser, 128, 96, label_flags=RouteFlag(0)),
+        Inet6Route(0, analyser, 128, 96, label_flags=RouteFlag(0)),
         Mirror(1, 93),
     )
     key = FlowKey(30, lab.ip(A), lab.ip(B), 17, 5, 6)

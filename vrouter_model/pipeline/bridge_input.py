@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..drops import Drop
-from ..flags import BROADCAST_MAC, AgentCommand, NhFlag, NhType
+from ..flags import BROADCAST_MAC, AgentCommand, BridgeFlag, NhFlag, NhType
 from ..packet import ARP, IP, IP6, Packet
 from ..tables.next_hop import NextHopEntry
 from . import arp, explain, l3_input, mac_learning, mss, neighbour, output
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OVERLAY = 40
 L2_OVERLAY = 62
 PBB_OVERLAY = 14 + 4 + 5
+_CONTROL_DATA = int(BridgeFlag.L2_CONTROL_DATA)
 
 
 def bridge_input(vr: VRouter, packet: Packet) -> None:
@@ -105,6 +106,8 @@ def _look_up(vr: VRouter, packet: Packet) -> NextHopEntry | None:
     if entry.label >= 0:
         packet.label = entry.label
         packet.label_is_vni = False
+    if entry.flags & _CONTROL_DATA:
+        packet.l2_control_data = True
     return entry.next_hop
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import checksum
 from ..drops import Drop, flow_drop_text
-from ..flags import FLOW_HOLD_QUEUE, NO_MIRROR, FlowAction, FlowFlag, TcpFlowFlag
+from ..flags import FLOW_HOLD_QUEUE, FlowAction, FlowFlag, TcpFlowFlag
 from ..packet import IP, Packet
 from ..tables.flows import FlowEntry
 from . import explain, mirror, nat
@@ -94,9 +94,7 @@ def _act(vr: VRouter, entry: FlowEntry, packet: Packet) -> bool:
         packet.dvrf = entry.dvrf
         packet.to_me = True
     if entry.flags & _MIRROR:
-        for index in (entry.mir_id, entry.sec_mir_id):
-            if index != NO_MIRROR:
-                mirror.mirror_flow(vr, index, packet)
+        mirror.mirror_flow(vr, entry, packet)
     if entry.action is FlowAction.FORWARD:
         pass
     elif entry.action is FlowAction.DROP:

@@ -28,6 +28,8 @@ def transmit(vr: VRouter, vif: Interface, packet: Packet) -> None:
             mirror.mirror_interface(vr, vif, packet, received=False)
         if vif.vhost:
             packet.data = _for_host(vif, packet)
+        elif packet.mirror_vlan != NO_VLAN:
+            packet.data = _tagged(packet.data, packet.mirror_vlan)
         _hand_over(vr, vif, packet)
 
 
@@ -52,14 +54,17 @@ def _transmit_virtual(vr: VRouter, vif: Interface, packet: Packet) -> None:
         _hand_over(vr, vif, packet)
         return
     if vif.row.ovlan_id not in (0, NO_VLAN):
-        tag = (max(packet.dotonep, 0) << 13 | vif.row.ovlan_id).to_bytes(2, "big")
-        packet.data = packet.data[:12] + ETHERTYPE_VLAN.to_bytes(2, "big") + tag + packet.data[12:]
+        packet.data = _tagged(packet.data, max(packet.dotonep, 0) << 13 | vif.row.ovlan_id)
     if not vif.parent.alive:
         vr.drop(packet, Drop.INTERFACE_TX_DISCARD)
         return
     vif.obytes += len(packet.data)
     vif.opackets += 1
     _hand_over(vr, vif.parent, packet, counted=False)
+
+
+def _tagged(frame: bytes, tag: int) -> bytes:
+    return frame[:12] + ETHERTYPE_VLAN.to_bytes(2, "big") + (tag & 0xFFFF).to_bytes(2, "big") + frame[12:]
 
 
 def answer_instead(vr: VRouter, packet: Packet) -> bool:

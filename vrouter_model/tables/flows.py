@@ -55,6 +55,7 @@ class FlowEntry:
         "mir_id",
         "new_flow",
         "packets",
+        "pcap_meta_data",
         "qos_id",
         "rindex",
         "sec_mir_id",
@@ -92,6 +93,7 @@ class FlowEntry:
         self.qos_id = NO_QOS
         self.ttl = 0
         self.drop_reason = 0
+        self.pcap_meta_data = b""
         self.udp_src_port = 0
         self.src_info = 0
         self.tcp_flags = 0
@@ -130,6 +132,7 @@ class FlowEntry:
             qos_id=self.qos_id,
             ttl=self.ttl,
             drop_reason=self.drop_reason,
+            pcap_meta_data=self.pcap_meta_data,
         )
 
     def take(self, row: Flow) -> None:
@@ -147,6 +150,7 @@ class FlowEntry:
         self.qos_id = row.qos_id
         self.ttl = row.ttl
         self.drop_reason = row.drop_reason if row.action is FlowAction.DROP else 0
+        self.pcap_meta_data = row.pcap_meta_data
         self.new_flow = False
 
 
