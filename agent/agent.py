@@ -42,6 +42,9 @@ from .traps import TrapHandler
 
 __all__ = ["Agent", "AgentSettings", "Port"]
 
+LONGEST_WAIT = 0.25
+"""Seconds that a recomputation waits for more configuration at most."""
+
 Connect = Callable[[ControlChannel | DnsChannel], ClientLike]
 
 
@@ -76,7 +79,7 @@ class Agent:
         self._connect = connect or self._xmpp_client
         self._turn: Any = None
         self._recompute = False
-        self._stopping: Deferred[None] | None = None
+        self._cost = 0.0
         self.started = False
         self.ksync = KSync(settings, data_plane)
         self.oper = Oper(settings, self, reactor)
@@ -119,7 +122,8 @@ class Agent:
         return opened.addCallback(connect)
 
     def stop(self) -> Deferred[None]:
-        """Close every session, socket and timer. Learned state and the data plane stay as they are."""
+        """Close every session, socket and timer. Learned state and the data plane's tables stay as they are."""
+        self.data_plane.attach(None)
         self._unsubscribe()
         self.started = False
         if self._turn is not None:
@@ -211,10 +215,10 @@ class Agent:
         self._schedule(False)
 
     def _schedule(self, recompute: bool) -> None:
-        """Work once per reactor turn, however many stanzas came in it."""
+        """Work once per reactor turn, however many stanzas came in it; what took long is not done again at once."""
         self._recompute = self._recompute or recompute
         if self._turn is None and self.started:
-            self._turn = self._reactor.callLater(0, self._run_turn)
+            self._turn = self._reactor.callLater(self._cost if self._recompute else 0, self._run_turn)
 
     def _run_turn(self) -> None:
         self._turn = None
@@ -223,7 +227,9 @@ class Agent:
     def _run(self, recompute: bool) -> None:
         self._recompute = False
         if recompute:
+            began = self._reactor.seconds()
             self.oper.recompute(self.graph)
+            self._cost = min(self._reactor.seconds() - began, LONGEST_WAIT)
             self.records.replace(self.oper)
             for channel in self.dns_channels:
                 channel.update()

@@ -90,7 +90,7 @@ class DataPlane(Protocol):
 
     def dump(self, kind: type[T]) -> list[T]: ...
 
-    def attach(self, trap: Callable[[bytes], None]) -> None: ...
+    def attach(self, trap: Callable[[bytes], None] | None) -> None: ...
 
     def inject(self, packet: bytes) -> None: ...
 
@@ -126,7 +126,7 @@ class ModelDataPlane:
     def dump(self, kind: type[T]) -> list[T]:
         return self.vrouter.dump(kind)
 
-    def attach(self, trap: Callable[[bytes], None]) -> None:
+    def attach(self, trap: Callable[[bytes], None] | None) -> None:
         self.vrouter.attach_agent(trap)
 
     def inject(self, packet: bytes) -> None:
@@ -167,7 +167,7 @@ class NoDataPlane:
     def dump(self, kind: type[T]) -> list[T]:
         return []
 
-    def attach(self, trap: Callable[[bytes], None]) -> None:
+    def attach(self, trap: Callable[[bytes], None] | None) -> None:
         """Nothing is ever trapped."""
 
     def inject(self, packet: bytes) -> None:

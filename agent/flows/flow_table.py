@@ -13,7 +13,7 @@ from uuid import UUID
 
 from twisted.logger import Logger
 
-from ..ksync import DataPlane, Flow, FlowAction, FlowDrop, FlowFlag, FlowKey
+from ..ksync import DataPlane, Flow, FlowAction, FlowFlag, FlowKey
 from ..oper.interfaces import VmInterface
 from ..oper.oper import Oper
 from ..oper.prefix import Prefix
@@ -54,32 +54,19 @@ class FlowTable:
             self.counters["not IP"] += 1
             return
         found = answer(self._oper, asked)
-        now = self._clock.seconds()
-        old = self._pairs.get(found.forward)
-        if old is not None:
-            self._forget(old)
-        other = self._pairs.get(found.reverse)
-        if other is not None:
-            self._forget(other)
-        forward = Side(found.forward, found.vrf, found.source_next_hop, trap.params[0], trap.params[5])
-        pair = FlowPair(self._uuid(), forward, Side(found.reverse, found.vrf, found.reverse_next_hop), now)
-        for known in (old, other):
-            if known is not None:
-                self._reuse(pair.reverse, known)
-        self._apply(pair, asked, found)
-        self._pairs[found.forward] = self._pairs[found.reverse] = pair
+        pair = FlowPair(self._uuid(), asked, found, self._clock.seconds())
+        pair.forward.index, pair.forward.gen_id = trap.params[0], trap.params[5]
+        for key in (found.forward.key, found.reverse.key):
+            old = self._pairs.get(key)
+            if old is not None:
+                self._forget(old)
+                self._reuse(pair.reverse, old)
+        if found.reason is not None:
+            self.counters[found.reason.name] += 1
+        self._pairs[found.forward.key] = self._pairs[found.reverse.key] = pair
         if self._install(pair):
             self._start_scan()
             self._traffic(asked, found)
-
-    def _apply(self, pair: FlowPair, asked: Question, found: Answer) -> None:
-        pair.packet = asked
-        pair.reason, pair.rule, pair.short = found.reason, found.rule, found.short
-        pair.local, pair.ingress, pair.interface = found.local, asked.ingress, found.interface
-        pair.source_vn, pair.destination_vn = found.source_vn, found.destination_vn
-        pair.forward.source_next_hop, pair.reverse.source_next_hop = found.source_next_hop, found.reverse_next_hop
-        if found.reason is not None:
-            self.counters[found.reason.name] += 1
 
     @staticmethod
     def _reuse(side: Side, known: FlowPair) -> None:
@@ -98,49 +85,34 @@ class FlowTable:
 
     def _install(self, pair: FlowPair) -> bool:
         """The reverse entry first, so that what the forward one held finds both in place."""
-        if not self._set(pair, pair.reverse, pair.forward, _ACTIVE, -1):
+        if not self._set(pair, pair.reverse, _ACTIVE, -1):
             return False
-        if not self._set(pair, pair.forward, pair.reverse, _PAIRED, pair.reverse.index):
+        if not self._set(pair, pair.forward, _PAIRED, pair.reverse.index):
             return False
-        return self._set(pair, pair.reverse, pair.forward, _PAIRED, pair.forward.index)
+        return self._set(pair, pair.reverse, _PAIRED, pair.forward.index)
 
-    def _set(self, pair: FlowPair, side: Side, other: Side, flags: FlowFlag, rindex: int) -> bool:
-        row = self._row(pair, side, other, flags, rindex)
-        response = self._data_plane.flow_set(row)
+    def _set(self, pair: FlowPair, side: Side, flags: FlowFlag, rindex: int) -> bool:
+        """A stale index or an entry that exists already is no failure: the answer says where it is now."""
+        response = self._data_plane.flow_set(pair.row(side, flags, rindex))
         if response.code == -errno.EEXIST or (response.code in (-errno.EBADF, -errno.ENOENT) and side.index >= 0):
             side.index, side.gen_id = response.index, response.gen_id
             if response.code == -errno.ENOENT:
                 side.index = -1
-            response = self._data_plane.flow_set(self._row(pair, side, other, flags, rindex))
+            response = self._data_plane.flow_set(pair.row(side, flags, rindex))
         if response.code < 0:
-            self.counters[f"errno {-response.code}"] += 1
-            if self.counters[f"errno {-response.code}"] == 1:
+            name = f"errno {-response.code}"
+            self.counters[name] += 1
+            if self.counters[name] == 1:
                 self.log.warn("data plane refused a flow: errno {code}", code=-response.code)
             return False
         side.index, side.gen_id = response.index, response.gen_id
         return True
 
-    @staticmethod
-    def _row(pair: FlowPair, side: Side, other: Side, flags: FlowFlag, rindex: int) -> Flow:
-        return Flow(
-            side.key,
-            side.index,
-            side.gen_id,
-            pair.action,
-            flags,
-            vrf=side.vrf,
-            rindex=rindex,
-            rflow=other.key,
-            src_nh_index=side.source_next_hop,
-            drop_reason=0 if pair.reason is None else int(pair.reason),
-        )
-
     def _delete(self, pair: FlowPair) -> None:
         for side in (pair.forward, pair.reverse):
             if side.index >= 0:
-                self._data_plane.flow_set(
-                    Flow(side.key, side.index, side.gen_id, FlowAction.DROP, FlowFlag(0), vrf=side.vrf)
-                )
+                row = Flow(side.key, side.index, side.gen_id, FlowAction.DROP, FlowFlag(0), vrf=side.half.vrf)
+                self._data_plane.flow_set(row)
         self._forget(pair)
 
     def _forget(self, pair: FlowPair) -> None:
@@ -162,7 +134,7 @@ class FlowTable:
             self._recheck_all = True
             return
         for pair in list(self.pairs()):
-            if pair.interface == interface.uuid:
+            if pair.answer.interface == interface.uuid:
                 self._delete(pair)
 
     def policy_changed(self) -> None:
@@ -180,16 +152,11 @@ class FlowTable:
                 self._judge_again(pair)
 
     def _judge_again(self, pair: FlowPair) -> None:
-        asked = pair.packet
-        if not isinstance(asked, Question):
-            return
-        found = answer(self._oper, asked)
-        if found.forward != pair.forward.key or found.reverse != pair.reverse.key:
+        found = answer(self._oper, pair.asked)
+        if found.forward.key != pair.forward.key or found.reverse.key != pair.reverse.key:
             self._delete(pair)  # the next packet sets it up as things are now
-            return
-        before = (pair.reason, pair.forward.source_next_hop, pair.reverse.source_next_hop)
-        if before != (found.reason, found.source_next_hop, found.reverse_next_hop):
-            self._apply(pair, asked, found)
+        elif found[:3] != pair.answer[:3]:
+            pair.replace(found)
             self._install(pair)
 
     # --- ageing -------------------------------------------------------------------------------------------------------
@@ -221,7 +188,7 @@ class FlowTable:
 
     def _ends(self, pair: FlowPair) -> float:
         """When a flow is to be forgotten: a short one soon after it came, whatever traffic it still sees."""
-        if pair.short:
+        if pair.answer.short:
             return pair.setup_time + self._timers.short_flow_timeout
         key = pair.forward.key
         for protocol, port, seconds in self._oper.configuration.globals.flow_ageing:
@@ -246,16 +213,9 @@ class FlowTable:
     def __len__(self) -> int:
         return len(self._pairs)
 
-    @staticmethod
-    def drop_reason(pair: FlowPair) -> FlowDrop | None:
-        return pair.reason
-
 
 def _concerned(pair: FlowPair, changed: set[tuple[int, Prefix]]) -> bool:
-    asked = pair.packet
-    if not isinstance(asked, Question):
-        return False
-    ip = asked.ip
+    ip = pair.asked.ip
     return any(
         key.version == ip.version and (key.covers(ip.source) or key.covers(ip.destination)) for _, key in changed
     )

@@ -43,7 +43,7 @@ class Resolver:
             return None
         if len(found) == 1 and not isinstance(previous, Ecmp):
             return found[0]
-        members = tuple(dict.fromkeys(Member(hit.next_hop, hit.label) for hit in found))
+        members = tuple(dict.fromkeys(member for hit in found for member in _members(hit)))
         if len(members) == 1:
             return found[0]
         return Resolved(Ecmp(merge(previous, members)), NO_LABEL, found[0].encap)
@@ -66,6 +66,13 @@ class Resolver:
             return Resolved(Resolve(PHYSICAL_VIF))
         encap = self.encap(hop.encaps)
         return Resolved(Tunnel(self.router_id, hop.address, encap), hop.label, encap)
+
+
+def _members(hit: Resolved) -> tuple[Member, ...]:
+    """An own label that leads to several local machines counts as all of them."""
+    if isinstance(hit.next_hop, Ecmp):
+        return tuple(member for member in hit.next_hop.members if member is not None)
+    return (Member(hit.next_hop, hit.label),)
 
 
 def encaps(names: tuple[str, ...]) -> tuple[Encap, ...]:

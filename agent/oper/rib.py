@@ -240,7 +240,7 @@ class Rib:
                 route.paths = others
                 self._labels.release(owner)
             return
-        members = tuple(Member(path.local.next_hop, path.local.label) for path in locals_ if path.local is not None)
+        members = tuple(Member(path.local.next_hop) for path in locals_ if path.local is not None)
         composite = Ecmp(members)
         label = self._labels.take(owner)
         self._labels.point(label, composite)

@@ -132,6 +132,18 @@ class Config:
         self.link("virtual-router-virtual-machine", ("virtual-router", router_name), ("virtual-machine", vm))
         return Port(uuid_of(vmi), vm, uuid_of(network), f"tap{index}", mac, vm_name=name)
 
+    def floating_ip(self, machine: str, network: str, address: str) -> None:
+        """A floating address of `network` for the machine called `machine`."""
+        pool = f"{network}:pool"
+        name = f"{pool}:{address}"
+        vmi = f"default-domain:demo:{machine}-port"
+        self.node("floating-ip-pool", pool)
+        self.node("floating-ip", name, floating_ip_address=address)
+        self.link("virtual-network-floating-ip-pool", ("virtual-network", network), ("floating-ip-pool", pool))
+        self.link("floating-ip-pool-floating-ip", ("floating-ip-pool", pool), ("floating-ip", name))
+        me = ("virtual-machine-interface", vmi)
+        self.link("floating-ip-virtual-machine-interface", ("floating-ip", name), me)
+
     def group(self, name: str, number: int, ingress: list[Any], egress: list[Any]) -> str:
         fq = f"default-domain:demo:{name}"
         self.node("security-group", fq, uuid=uuid_of(fq), security_group_id=number)

@@ -43,7 +43,7 @@ def one_host(world: Any, config: Any, groups: tuple[str, ...] = ()) -> tuple[Any
 
 
 def reasons(host: Any) -> list[FlowDrop | None]:
-    return [pair.reason for pair in host.agent.flows.pairs()]
+    return [pair.answer.reason for pair in host.agent.flows.pairs()]
 
 
 def test_two_entries_each_the_other_s_reverse(world: Any, config: Any) -> None:
@@ -58,7 +58,8 @@ def test_two_entries_each_the_other_s_reverse(world: Any, config: Any) -> None:
     assert (forward.key.nh_id, reverse.key.nh_id) == (keys[one.uuid], keys[two.uuid])
     assert forward.src_nh_index == keys[one.uuid] and reverse.src_nh_index == keys[two.uuid]
     (pair,) = host.agent.flows.pairs()
-    assert pair.local and pair.ingress and pair.source_vn == pair.destination_vn == RED
+    assert pair.answer.local and pair.asked.ingress
+    assert pair.answer.source_vn == pair.answer.destination_vn == RED
     host.send(two, udp(two, "10.1.0.4", "10.1.0.3", 2000, 1000))
     assert len(host.frames(one)) == 1
     assert host.agent.flows.counters["traps"] == 1

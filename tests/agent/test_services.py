@@ -72,7 +72,7 @@ def test_policy_does_not_stop_the_gateway(world: Any, config: Any) -> None:
     world.run(1)
     host.send(port, bytes(Ether(src=port.mac, dst=GATEWAY) / IP(src="10.1.0.3", dst="10.1.0.1") / ICMP(id=5)))
     assert len(host.frames(port)) == 1
-    assert FlowDrop.SG not in [pair.reason for pair in host.agent.flows.pairs()]
+    assert FlowDrop.SG not in [pair.answer.reason for pair in host.agent.flows.pairs()]
 
 
 def test_a_too_big_packet_is_answered_with_the_mtu(world: Any, config: Any) -> None:
