@@ -120,13 +120,13 @@ class Peer:
     @property
     def local_address(self) -> tuple[str, int] | None:
         """Our end of the session, None when there is none."""
-        transport = self._session()
+        transport = self.session_transport
         return transport.local if transport is not None else None
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
         """The peer's end of the session, None when there is none."""
-        transport = self._session()
+        transport = self.session_transport
         return transport.remote if transport is not None else None
 
     def send(self, data: bytes, *, reach: int = 0, unreach: int = 0) -> bool:
@@ -136,7 +136,7 @@ class Peer:
         goes on regardless ends the session with Cease/8 after MAX_BACKLOG bytes. False too, and nothing sent, when the
         session is not established.
         """
-        transport = self._session()
+        transport = self.session_transport
         if transport is None or self.core.state is not State.ESTABLISHED:
             return False
         now = self.reactor.seconds()
@@ -191,7 +191,7 @@ class Peer:
 
     def rows(self) -> dict[str, object]:
         """The neighbour's row in introspect (reference/bgp.md 6.2, BgpNeighborResp)."""
-        transport = self._session()
+        transport = self.session_transport
         return rows.neighbour(
             self.core,
             self.reactor.seconds(),
@@ -422,7 +422,9 @@ class Peer:
         if transport is not None:
             transport.finish()
 
-    def _session(self) -> BgpTransport | None:
+    @property
+    def session_transport(self) -> BgpTransport | None:
+        """The connection of the session, None when there is none."""
         session = self.core.connections.session
         return self._transports.get(session.number) if session is not None else None
 
@@ -453,7 +455,7 @@ class Peer:
         """Whether bytes of the session wait although the peer may seem silent."""
         if not (self._paused or self.core.behaviour.ignore_hold_expiry_with_unread_bytes):
             return False
-        transport = self._session()
+        transport = self.session_transport
         return transport is not None and (self.core.waiting > 0 or transport.unread)
 
 

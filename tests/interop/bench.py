@@ -8,7 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from interop.daemons import Daemon
+from twisted.internet.epollreactor import EPollReactor
+
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+from contrail_emulator.base.pcap import Capture
 from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
@@ -18,8 +22,8 @@ from contrail_emulator.control.bgp.settings import SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
 from contrail_emulator.control.bgp.timers import TimerSettings
 from contrail_emulator.control.bgp.update import Received
-from interop.daemons import Daemon
-from twisted.internet.epollreactor import EPollReactor
+
+_REACTOR: Callable[[], Any] = EPollReactor
 
 OURS = "127.0.1.1"
 THEIRS = "127.0.1.2"
@@ -74,12 +78,12 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.routes = Routes()
-        self.reactor = EPollReactor()
+        self.reactor: Any = _REACTOR()
         self.daemon: Daemon
         self.speakers: list[Speaker] = []
         self._daemons: list[Daemon] = []
 
-    def speaker(self, behaviour: Behaviour = CONTRAIL, **settings: Any) -> Speaker:
+    def speaker(self, behaviour: Behaviour = CONTRAIL, capture: Capture | None = None, **settings: Any) -> Speaker:
         """Ours, listening on 127.0.1.1 and a free port. Its idle hold and connect times are short."""
         made = Speaker(
             self.reactor,
@@ -97,6 +101,7 @@ class Bench:
             self.routes,
             behaviour=behaviour,
             rng=Random(1),
+            capture=capture,
         )
         self.speakers.append(made)
         made.listen()

@@ -15,7 +15,8 @@ from interop.daemons import (
     ROUTE_DISTINGUISHER,
     ROUTE_TARGET,
     VPN_ROUTE,
-    Daemon,
+    Router,
+    Seen,
     Session,
 )
 
@@ -33,7 +34,7 @@ FAMILY = {
 }
 
 
-class ExaBgp(Daemon):
+class ExaBgp(Router):
     """`say` gives API commands; `routes` and `ends_of_rib` are what it received."""
 
     name = "exabgp"
@@ -69,7 +70,7 @@ class ExaBgp(Daemon):
             + f"  family {{\n{families}  }}\n"
             + f"  capability {{\n    asn4 enable;\n    route-refresh enable;\n{restart}  }}\n"
             + (f"  static {{\n{self._routes()}  }}\n" if session.announce else "")
-            + "  api { processes [ relay ]; neighbor-changes; receive { parsed; update; open; notification; } }\n}\n"
+            + "  api { processes [ relay ]; neighbor-changes; negotiated; receive { parsed; update; } }\n}\n"
         )
 
     def _routes(self) -> str:
@@ -123,11 +124,38 @@ class ExaBgp(Daemon):
                 table.pop(entry["nlri"], None)
         return table
 
+    def view(self, family: str) -> dict[str, Seen]:
+        return {text.split()[0]: _seen(route) for text, route in self.routes(family).items()}
+
+    def hold_time(self) -> int:
+        found = [event["neighbor"]["negotiated"] for event in self.events() if event.get("type") == "negotiated"]
+        return int(found[-1]["hold_time"])
+
+    def withdraw_inet(self) -> None:
+        self.say(f"withdraw route {INET_ROUTE}")
+
     def ends_of_rib(self) -> set[str]:
         """Families, by our names, of which it saw an End-of-RIB."""
         found = [_message(event).get("eor") for event in self.events()]
         printed = {f"{eor['afi']} {eor['safi']}" for eor in found if eor}
         return {name for name, theirs in FAMILY.items() if theirs in printed}
+
+
+def _seen(route: dict[str, Any]) -> Seen:
+    label = route["entry"].get("label")
+    segments = route.get("as-path", {})
+    return Seen(
+        next_hop=route["next-hop"],
+        label=label[0][0] if label else None,
+        as_path=tuple(asn for segment in segments.values() for asn in segment["value"]),
+        med=route.get("med"),
+        communities=frozenset(f"{high}:{low}" for high, low in route.get("community", [])),
+        targets=frozenset(
+            item["string"].removeprefix("target:")
+            for item in route.get("extended-community", [])
+            if item["string"].startswith("target:")
+        ),
+    )
 
 
 def _message(event: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,20 @@ class Frr(Router):
     def command(self) -> list[str]:
         (self.directory / "bgpd.conf").write_text(self._configuration())
         own = ["-i", str(self.directory / "pid"), "--vty_socket", str(self.directory)]
-        return [str(_PROGRAM), "-n", "-S", "-Z", "-f", "bgpd.conf", *own, "-p", str(self.port), "-l", self.address, "-P0"]
+        return [
+            str(_PROGRAM),
+            "-n",
+            "-S",
+            "-Z",
+            "-f",
+            "bgpd.conf",
+            *own,
+            "-p",
+            str(self.port),
+            "-l",
+            self.address,
+            "-P0",
+        ]
 
     def ready(self) -> bool:
         return "Version" in self._vtysh("show version", check=False) or "FRRouting" in self._vtysh(
@@ -81,7 +94,9 @@ class Frr(Router):
 
     def _vtysh(self, *commands: str, check: bool = True) -> str:
         arguments = [part for command in commands for part in ("-c", command)]
-        return self._run(which("vtysh") or "vtysh", "--vty_socket", str(self.directory), "-d", "bgpd", *arguments, check=check)
+        return self._run(
+            which("vtysh") or "vtysh", "--vty_socket", str(self.directory), "-d", "bgpd", *arguments, check=check
+        )
 
     def view(self, family: str) -> dict[str, Seen]:
         shown = json.loads(self._vtysh(f"show bgp {_FAMILY[family]} json"))["routes"]

@@ -45,7 +45,7 @@ class OpenBgpd(Router):
             *(["announce restart yes"] if session.graceful_restart else []),
         ]
         return (
-            f'AS {session.local_as}\nrouter-id {session.router_id}\nlisten on {self.address} port {self.port}\n'
+            f"AS {session.local_as}\nrouter-id {session.router_id}\nlisten on {self.address} port {self.port}\n"
             f'fib-update no\nsocket "{self.directory / "ctl"}"\nnexthop qualify via default\n'
             + f"neighbor {session.address} {{\n"
             + "".join(f"  {line}\n" for line in lines)

@@ -19,6 +19,7 @@ from contrail_emulator.control.bgp.capability import (
 )
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
+from contrail_emulator.control.bgp.graceful_restart import Phase
 from contrail_emulator.control.bgp.message import Keepalive, Notification, Open, decode, read_header
 from contrail_emulator.control.bgp.peer import PeerCore
 from contrail_emulator.control.bgp.settings import GracefulRestartSettings, PeerSettings, SpeakerSettings
@@ -151,6 +152,14 @@ class Driver:
     def state(self) -> State:
         return self.core.state
 
+    def at(self, state: State) -> bool:
+        """Whether the core is in this state now (a call, so that a type checker does not remember the answer)."""
+        return self.core.state is state
+
+    def waits_in(self, phase: Phase) -> bool:
+        """Whether the helper is in this phase now."""
+        return self.core.helper.phase is phase
+
     def take(self) -> list[str]:
         """Lines since the last time."""
         lines, self.lines = self.lines, []
@@ -176,7 +185,9 @@ class Driver:
         if isinstance(output, outputs.SessionUp):
             return [f"up {output.connection}"]
         if isinstance(output, outputs.SessionDown):
-            return [f"down{' gracefully' if output.reason.graceful else ''} {output.reason.code}/{output.reason.subcode}"]
+            return [
+                f"down{' gracefully' if output.reason.graceful else ''} {output.reason.code}/{output.reason.subcode}"
+            ]
         if isinstance(output, outputs.EndOfRib):
             return [f"end-of-rib {output.family.config_name}{' assumed' if output.assumed else ''}"]
         if isinstance(output, update.Received):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError, UserError
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 HIGH_WATER = 64 * 1024
+
+
+def _failure(kind: Callable[[], Exception]) -> Failure:
+    make: Callable[[Exception], Failure] = Failure
+    return make(kind())
 
 
 class MemoryNetwork(Clock):
@@ -25,20 +30,34 @@ class MemoryNetwork(Clock):
         self.transports: list[MemoryTransport] = []
         self._listening: dict[tuple[str, int], Any] = {}
         self._next_port = 49152
+        self._turn_began = 0.0
+        self.longest_turn = 0.0
 
     def run(self, seconds: float) -> None:
         """Let time pass call by call, so that each sees the moment it was due."""
         end = self.seconds() + seconds
         while self.calls and self.calls[0].getTime() <= end:
-            self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
+            self.one_call()
         self.advance(max(0.0, end - self.seconds()))
+
+    def one_call(self) -> None:
+        """Move to the next delayed call and run it alone."""
+        call = self.calls.pop(0)
+        self.rightNow = self._turn_began = max(self.rightNow, call.getTime())
+        call.called = 1
+        call.func(*call.args, **call.kw)
+
+    def spend(self, seconds: float) -> None:
+        """Time that passes inside one call: slow work."""
+        self.rightNow += seconds
+        self.longest_turn = max(self.longest_turn, self.rightNow - self._turn_began)
 
     def run_until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
         """Let time pass until `done`; fails after `seconds`."""
         end = self.seconds() + seconds
         while not done():
             assert self.calls and self.calls[0].getTime() <= end, "nothing happened in time"
-            self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
+            self.one_call()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> MemoryPort:  # noqa: N802
         port = port or self.take_port()
@@ -46,7 +65,12 @@ class MemoryNetwork(Clock):
         return MemoryPort(self, IPv4Address("TCP", interface, port))
 
     def connectTCP(  # noqa: N802 - Twisted's name
-        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: tuple[str, int] | None = None
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
     ) -> MemoryConnector:
         self.connects.append((self.seconds(), host, port))
         local = bindAddress or ("127.0.0.1", 0)
@@ -101,7 +125,7 @@ class MemoryConnector:
             return
         listener = self._network.listener(where) or self._network.listener(("0.0.0.0", where[1]))
         if listener is None:
-            self._factory.clientConnectionFailed(self, Failure(ConnectionRefusedError()))
+            self._factory.clientConnectionFailed(self, _failure(error.ConnectionRefusedError))
             return
         ours = MemoryTransport(self._network, self._local, self._remote)
         theirs = MemoryTransport(self._network, self._remote, self._local)
@@ -115,7 +139,7 @@ class MemoryConnector:
             self._transport.loseConnection()
         elif self.attempt.active():
             self.attempt.cancel()
-            self._factory.clientConnectionFailed(self, Failure(UserError()))
+            self._factory.clientConnectionFailed(self, _failure(error.UserError))
 
 
 class MemoryTransport:
@@ -183,14 +207,14 @@ class MemoryTransport:
 
     def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
         """Both ends at once, bytes under way are lost."""
-        self._network.callLater(0, self.lost, ConnectionLost())
-        self._network.callLater(0, self.other.lost, ConnectionLost())
+        self._network.callLater(0, self.lost, error.ConnectionLost)
+        self._network.callLater(0, self.other.lost, error.ConnectionLost)
 
-    def lost(self, why: Exception) -> None:
+    def lost(self, why: type[Exception]) -> None:
         if self.connected:
             self.connected = False
             self._outgoing.clear()
-            self.protocol.connectionLost(Failure(why))
+            self.protocol.connectionLost(_failure(why))
 
     def _schedule(self) -> None:
         if self.connected and (self._pump is None or not self._pump.active()):
@@ -207,8 +231,8 @@ class MemoryTransport:
         if self._outgoing:
             self._schedule()
         elif self._ending:
-            self.other.lost(ConnectionDone())
-            self.lost(ConnectionDone())
+            self.other.lost(error.ConnectionDone)
+            self.lost(error.ConnectionDone)
         elif self._producer_paused:
             self._producer_paused = False
             if self._producer is not None:

@@ -7,6 +7,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from control.bgp.session.memory import MemoryNetwork
+from twisted.internet.defer import Deferred
+
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.family import Family
@@ -15,8 +18,6 @@ from contrail_emulator.control.bgp.neighbour import Peer
 from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
 from contrail_emulator.control.bgp.update import Received
-from control.bgp.session.memory import MemoryNetwork
-from twisted.internet.defer import Deferred
 
 FAMILIES = (Family.INET, Family.INET_VPN, Family.ROUTE_TARGET)
 
@@ -29,6 +30,7 @@ class Recorder:
         self.routes: list[Received] = []
         self.reasons: list[CloseReason] = []
         self.closing: Deferred[None] | None = None
+        self.on_unblocked: Callable[[], None] = lambda: None
         self.on_received: Callable[[Peer, Received], None] = lambda peer, update: None
 
     def established(self, peer: Peer) -> None:
@@ -56,6 +58,7 @@ class Recorder:
 
     def unblocked(self, peer: Peer) -> None:
         self.told.append("unblocked")
+        self.on_unblocked()
 
     def refresh(self, peer: Peer, family: Family) -> None:
         self.told.append(f"refresh {family.config_name}")

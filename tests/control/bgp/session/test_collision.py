@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from control.bgp.session.core import HELPER, HIGHER_ID, KEEPALIVE, LOWER_ID, Driver, an_open, notification, restart
+
 from contrail_emulator.base.behaviour import RFC
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.message import Notification
 from contrail_emulator.control.bgp.outputs import Write
 from contrail_emulator.control.bgp.timers import Timer, TimerSettings
-from control.bgp.session.core import HELPER, HIGHER_ID, KEEPALIVE, LOWER_ID, Driver, an_open, notification, restart
 
 OURS_ID = 0x0A000005
 
@@ -29,18 +30,18 @@ def test_collision_1a_higher_identifier_on_the_active_connection() -> None:
     driver = both()
     driver.say(1, an_open(HIGHER_ID))
     assert driver.take() == ["1: NOTIFICATION 6/7", "close 1", "2: OPEN"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     assert not driver.core.timers.running(Timer.OPEN_DELAY)
     driver.say(2, an_open(HIGHER_ID))
     driver.say(2, KEEPALIVE)
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
 
 
 def test_collision_1b_higher_identifier_on_the_passive_connection() -> None:
     driver = both()
     driver.say(2, an_open(HIGHER_ID))
     assert driver.take() == ["1: NOTIFICATION 6/7", "close 1", "2: OPEN", "2: KEEPALIVE"]
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
 
 
 def test_collision_1c_our_open_is_not_sent_twice() -> None:
@@ -53,7 +54,7 @@ def test_collision_2a_lower_identifier_on_the_passive_connection() -> None:
     driver = both()
     driver.say(2, an_open(LOWER_ID))
     assert driver.take() == ["2: NOTIFICATION 6/7", "close 2"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     assert not driver.core.timers.running(Timer.OPEN_DELAY)
 
 
@@ -61,7 +62,7 @@ def test_collision_2b_lower_identifier_on_the_active_connection() -> None:
     driver = both()
     driver.say(1, an_open(LOWER_ID))
     assert driver.take() == ["2: NOTIFICATION 6/7", "close 2", "1: KEEPALIVE"]
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
 
 
 def test_collision_2c_lower_identifier_after_the_open_delay() -> None:
@@ -74,7 +75,7 @@ def test_collision_3a_duplicate_identifier() -> None:
     driver = both()
     driver.say(2, an_open(OURS_ID))
     assert driver.take() == ["2: NOTIFICATION 2/3", "close 2", "close 1"]
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
 
 
 @pytest.mark.parametrize("profile_rfc", [False, True])
@@ -99,7 +100,7 @@ def test_open_on_passive_while_connecting_drops_the_outbound() -> None:
     driver.accept()
     driver.say(2, an_open())
     assert driver.take() == ["close 1", "2: OPEN", "2: KEEPALIVE"]
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
 
 
 def test_open_delay_over_while_connecting_drops_the_outbound() -> None:
@@ -109,7 +110,7 @@ def test_open_delay_over_while_connecting_drops_the_outbound() -> None:
     driver.accept()
     driver.wait(15)
     assert driver.take() == ["2: OPEN", "close 1"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
 
 
 def test_connected_while_an_inbound_waits_stays_with_both() -> None:
@@ -118,31 +119,31 @@ def test_connected_while_an_inbound_waits_stays_with_both() -> None:
     driver.take()
     driver.connect()
     assert driver.take() == ["1: OPEN"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     assert driver.core.connections.collide
 
 
 def test_active_lost_while_the_inbound_waits_goes_back_to_active() -> None:
     driver = both()
     driver.lose(1)
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
     driver.wait(15)
     assert driver.take() == ["close 1", "2: OPEN"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
 
 
 def test_active_lost_after_our_open_went_out_on_the_inbound() -> None:
     driver = both(open_delay_over=True)
     driver.lose(1)
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     driver.say(2, an_open())
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
 
 
 def test_inbound_lost_beside_the_active() -> None:
     driver = both()
     driver.lose(2)
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     assert not driver.core.timers.running(Timer.OPEN_DELAY)
 
 
@@ -151,7 +152,7 @@ def test_only_inbound_lost_goes_back_to_active() -> None:
     driver.accept()
     driver.wait(15)
     driver.lose(1)
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
 
 
 def test_new_inbound_without_active_goes_back_to_active() -> None:
@@ -161,7 +162,7 @@ def test_new_inbound_without_active_goes_back_to_active() -> None:
     driver.take()
     driver.accept()
     assert driver.take() == ["close 1"]
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
     assert driver.core.timers.remaining(Timer.OPEN_DELAY, driver.now) == 15
 
 
@@ -169,7 +170,7 @@ def test_notification_on_the_inbound_leaves_the_active() -> None:
     driver = both()
     driver.say(2, notification(6, 7))
     assert driver.take() == ["close 2"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     assert not driver.core.timers.running(Timer.OPEN_DELAY)
     assert driver.core.history.notification_in.startswith("6/7")
 
@@ -178,14 +179,14 @@ def test_notification_on_the_active_leaves_a_waiting_inbound() -> None:
     driver = both()
     driver.say(1, notification(6, 7))
     assert driver.take() == ["close 1"]
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
 
 
 def test_notification_on_the_active_leaves_an_opened_inbound() -> None:
     driver = both(open_delay_over=True)
     driver.say(1, notification(6, 7))
     assert driver.take() == ["close 1"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
 
 
 def test_notification_on_the_only_connection_ends_the_attempt() -> None:
@@ -193,7 +194,7 @@ def test_notification_on_the_only_connection_ends_the_attempt() -> None:
     driver.take()
     driver.say(1, notification(2, 2))
     assert driver.take() == ["close 1"]
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
 
 
 def test_inbound_in_open_confirm_is_rejected() -> None:
@@ -201,7 +202,7 @@ def test_inbound_in_open_confirm_is_rejected() -> None:
     driver.take()
     driver.accept()
     assert driver.take() == ["2: NOTIFICATION 6/5", "close 2"]
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
 
 
 def test_inbound_in_established_is_closed_silently() -> None:
@@ -209,7 +210,7 @@ def test_inbound_in_established_is_closed_silently() -> None:
     driver.take()
     driver.accept()
     assert driver.take() == ["close 2"]
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
 
 
 def test_inbound_in_established_is_refused_aloud_in_profile_rfc() -> None:
@@ -217,7 +218,7 @@ def test_inbound_in_established_is_refused_aloud_in_profile_rfc() -> None:
     driver.take()
     driver.accept()
     assert driver.take() == ["2: NOTIFICATION 6/5", "close 2"]
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
 
 
 @pytest.mark.parametrize(("n_bit", "down"), [(True, "down gracefully 6/0"), (False, "down 6/0")])
@@ -227,7 +228,7 @@ def test_inbound_in_established_means_restart_when_helping(n_bit: bool, down: st
     driver.take()
     driver.accept()
     assert driver.take() == ["close 2", "1: NOTIFICATION 6/0", down, "close 1"]
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
 
 
 def test_inbound_in_established_means_restart_for_bgpaas() -> None:
@@ -246,7 +247,4 @@ def test_words_of_a_dead_connection_are_not_heard() -> None:
     driver.say(2, an_open(HIGHER_ID))
     driver.lose(2)
     driver.take()
-    assert driver.state is State.OPEN_SENT
-
-
-
+    assert driver.at(State.OPEN_SENT)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from control.bgp.session.core import Driver, an_open
+
 from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.actions import Occurrence
 from contrail_emulator.control.bgp.connections import Connection
@@ -15,7 +17,6 @@ from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import Event, State
 from contrail_emulator.control.bgp.message import HEADER_SIZE, Notification, Open
 from contrail_emulator.control.bgp.notification import MessageError
-from control.bgp.session.core import Driver, an_open
 
 IDLE, ACTIVE, CONNECT = State.IDLE, State.ACTIVE, State.CONNECT
 SENT, CONFIRM, UP = State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED
@@ -220,7 +221,8 @@ def test_event_in_state(state: State, event: Event) -> None:
     if event is Event.TCP_PASSIVE_OPEN:
         connection = core.connections.new(True, core.framer())
     occurrence = Occurrence(event, driver.now, connection)
-    BRINGS.get(event, lambda it: None)(occurrence)
+    if event in BRINGS:
+        BRINGS[event](occurrence)
 
     core.fire(occurrence)
     driver.drain()

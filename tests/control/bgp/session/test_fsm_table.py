@@ -1,10 +1,11 @@
-"""The state machine as a table: total, reachable, and printed exactly as in fsm_table.txt, which a person can review."""
+"""The state machine as a table: total, reachable, and printed exactly as in fsm_table.txt, for a person to review."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
 from contrail_emulator.control.bgp import fsm
 from contrail_emulator.control.bgp.actions import ACTIONS, GUARDS
 from contrail_emulator.control.bgp.fsm import ON_ENTRY, ON_EXIT, TABLE, Action, Event, Guard, State
@@ -29,7 +30,9 @@ def test_rules_of_a_pair(state: State, event: Event) -> None:
     assert Guard.ALWAYS not in guards[:-1], "a rule behind an unconditional one can never apply"
     for rule in rules:
         leaves_session = state is State.ESTABLISHED and rule.next is not None
-        assert not leaves_session or Action.CLOSE_PEER in rule.actions, "a session never ends without a word to its user"
+        assert not leaves_session or Action.CLOSE_PEER in rule.actions, (
+            "a session never ends without a word to its user"
+        )
         if rule.next is State.IDLE:
             assert Action.CLOSE_PEER in rule.actions, "only close_peer begins again"
         if rule.next is State.OPEN_CONFIRM:

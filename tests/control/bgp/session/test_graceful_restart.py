@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from control.bgp.session.core import FAMILIES, HELPER, KEEPALIVE, Driver, an_open, notification, restart
+
 from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.capability import GracefulRestart, RestartFamily
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.graceful_restart import Helper, Phase
 from contrail_emulator.control.bgp.settings import GracefulRestartSettings
-from control.bgp.session.core import FAMILIES, HELPER, KEEPALIVE, Driver, an_open, notification, restart
 
 END_OF_RIBS = b"".join(update.end_of_rib(family) for family in FAMILIES)
 
 
-def helping(time: int = 120, long_lived: int = 0, notification: bool = True, **peer: object) -> Driver:
+def helping(time: int = 120, long_lived: int = 0, notification: bool = True, **peer: Any) -> Driver:
     """An established session with a peer that may restart."""
     driver = Driver(speaker={"graceful_restart": HELPER}, **peer)
     driver.reach(State.ESTABLISHED, restart=restart(time, notification), long_lived=long_lived)
@@ -37,14 +39,14 @@ def test_lost_peer_comes_back_and_is_swept_at_end_of_rib() -> None:
     driver.lose(1)
     assert "down gracefully 0/0" in driver.take()
     come_back(driver, restart())
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
     driver.take()
     driver.say(driver.inbound, update.end_of_rib(Family.INET))
     assert driver.take() == ["end-of-rib inet"]
-    assert driver.core.helper.phase is Phase.GR_TIMER
+    assert driver.waits_in(Phase.GR_TIMER)
     driver.say(driver.inbound, update.end_of_rib(Family.INET_VPN))
     assert driver.take() == ["end-of-rib inet-vpn", "sweep"]
-    assert driver.core.helper.phase is Phase.NONE
+    assert driver.waits_in(Phase.NONE)
 
 
 def test_lost_peer_never_comes_back() -> None:
@@ -191,9 +193,9 @@ def test_new_open_without_the_capability_ends_the_restart() -> None:
     number = driver.inbound
     wanted = ("sweep", f"{number}: NOTIFICATION 5/0", f"close {number}")
     assert tuple(line for line in driver.take() if line in wanted) == wanted
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
     come_back(driver, None)
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
 
 
 def test_losing_collision_open_does_not_end_the_restart() -> None:
@@ -205,7 +207,7 @@ def test_losing_collision_open_does_not_end_the_restart() -> None:
     driver.take()
     driver.say(driver.inbound, an_open(0x0A000001))
     assert driver.take() == [f"{driver.inbound}: NOTIFICATION 6/7", f"close {driver.inbound}"]
-    assert driver.core.helper.phase is Phase.GR_TIMER
+    assert driver.waits_in(Phase.GR_TIMER)
 
 
 def test_failed_attempt_while_waiting_keeps_the_routes() -> None:
@@ -258,7 +260,7 @@ def test_long_lived_peer_comes_back() -> None:
     driver = helping(10, 1000)
     driver.lose(1)
     driver.wait(500)
-    assert driver.core.helper.phase is Phase.LLGR_TIMER
+    assert driver.waits_in(Phase.LLGR_TIMER)
     driver.take()
     come_back(driver, restart(10), 1000)
     driver.say(driver.inbound, END_OF_RIBS)
@@ -272,7 +274,7 @@ def test_long_lived_peer_comes_back_without_the_capability() -> None:
     driver.take()
     come_back(driver, restart(10), 0)
     assert "sweep" in driver.take()
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
 
 
 def test_helper_counts() -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from control.bgp.session.core import Driver, an_open
+
 from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import opening
 from contrail_emulator.control.bgp.capability import FourOctetAs, GracefulRestart, Multiprotocol, UnknownCapability
@@ -15,7 +17,6 @@ from contrail_emulator.control.bgp.message import HEADER_SIZE, Open
 from contrail_emulator.control.bgp.notification import MessageError
 from contrail_emulator.control.bgp.outputs import Write
 from contrail_emulator.control.bgp.settings import GracefulRestartSettings, PeerSettings, SpeakerSettings
-from control.bgp.session.core import Driver, an_open
 
 SPEAKER = SpeakerSettings(autonomous_system=64512, router_id="10.0.0.5")
 PEER = PeerSettings(name="peer", address="10.1.1.1", autonomous_system=64513)

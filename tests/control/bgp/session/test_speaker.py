@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from control.bgp.session.core import an_open, message_names
+from control.bgp.session.memory import MemoryNetwork
+from control.bgp.session.pair import Node, join
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ClientFactory, Protocol
+
 from contrail_emulator.base.behaviour import RFC
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.message import RouteRefresh
 from contrail_emulator.control.bgp.settings import FamilySettings, GracefulRestartSettings, PeerSettings
 from contrail_emulator.control.bgp.timers import TimerSettings
-from control.bgp.session.core import an_open, message_names
-from control.bgp.session.memory import MemoryNetwork
-from control.bgp.session.pair import Node, join
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ClientFactory, Protocol
 
 
 class Client(Protocol):
@@ -28,6 +29,7 @@ class Client(Protocol):
         self._says = says
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        assert self.transport is not None
         self.transport.write(self._says)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
@@ -80,7 +82,8 @@ def test_refused_while_an_earlier_close_is_in_progress() -> None:
     network = MemoryNetwork()
     left, right = Node(network, 1), Node(network, 2)
     join(network, left, right)
-    left.recorder.closing = closing = Deferred()
+    closing: Deferred[None] = Deferred()
+    left.recorder.closing = closing
     left.peer.clear()
     assert left.peer.rows()["peer_close_info"]["close_in_progress"]  # type: ignore[index]  # nested row
     assert refusal(call(network, left, (right.address, 0))) == ["NOTIFICATION 6/5"]
@@ -95,7 +98,8 @@ def test_failed_close_does_not_hold_the_peer_down() -> None:
     network = MemoryNetwork()
     left, right = Node(network, 1), Node(network, 2)
     join(network, left, right)
-    left.recorder.closing = closing = Deferred()
+    closing: Deferred[None] = Deferred()
+    left.recorder.closing = closing
     left.peer.clear()
     left.recorder.closing = None
     closing.errback(ValueError("tables are on fire"))
@@ -134,7 +138,9 @@ def test_prefix_limit_raised_ends_the_idle_time() -> None:
     left.peer.prefixes(Family.INET, 3)
     network.run(600)
     assert not left.up
-    left.speaker.update_peer(left.peer_settings(right, family_settings=((Family.INET, FamilySettings(prefix_limit=9)),)))
+    left.speaker.update_peer(
+        left.peer_settings(right, family_settings=((Family.INET, FamilySettings(prefix_limit=9)),))
+    )
     network.run(10)
     assert left.up
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from contrail_emulator.base.behaviour import RFC
-from contrail_emulator.control.bgp.fsm import State
-from contrail_emulator.control.bgp.timers import Timer, Timers, TimerSettings
 from control.bgp.session.core import HIGHER_ID, KEEPALIVE, Driver, an_open
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contrail_emulator.base.behaviour import RFC
+from contrail_emulator.control.bgp.fsm import State
+from contrail_emulator.control.bgp.timers import Timer, Timers, TimerSettings
 
 
 @pytest.mark.parametrize(("attempts", "nominal"), list(enumerate((0.05, 1, 2, 4, 8, 16, 30, 30, 30))))
@@ -29,7 +30,7 @@ def test_connect_times_are_spread() -> None:
 def test_first_start_connects_at_once_then_backs_off() -> None:
     driver = Driver()
     driver.start()
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
     times: list[float] = []
     for _ in range(8):
         began = driver.now
@@ -49,9 +50,9 @@ def test_connect_timeout_is_the_connect_time() -> None:
     driver = Driver().reach(State.CONNECT)
     driver.take()
     driver.wait(0.85)
-    assert driver.state is State.CONNECT
+    assert driver.at(State.CONNECT)
     driver.wait(0.3)
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
     assert driver.take() == ["close 1"]
     assert driver.core.counters.errors.connect_timer == 1
 
@@ -68,7 +69,7 @@ def test_open_delay_of_an_inbound_connection() -> None:
     assert driver.take() == []
     driver.wait(0.2)
     assert driver.take() == ["1: OPEN"]
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
 
 
 def test_open_delay_ends_with_the_peers_open() -> None:
@@ -76,7 +77,7 @@ def test_open_delay_ends_with_the_peers_open() -> None:
     driver.accept()
     driver.say(1, an_open())
     assert driver.take() == ["1: OPEN", "1: KEEPALIVE"]
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
     assert not driver.core.timers.running(Timer.OPEN_DELAY)
 
 
@@ -92,9 +93,9 @@ def test_second_inbound_replaces_the_first() -> None:
     first, second = driver.accept(), driver.accept()
     assert driver.take() == [f"close {first}"]
     driver.say(first, an_open())
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
     driver.say(second, an_open())
-    assert driver.state is State.OPEN_CONFIRM
+    assert driver.at(State.OPEN_CONFIRM)
 
 
 def test_idle_hold_after_every_close() -> None:
@@ -103,18 +104,18 @@ def test_idle_hold_after_every_close() -> None:
     for _ in range(3):
         driver.lose(driver.outbound)
         driver.take()
-        assert driver.state is State.IDLE
+        assert driver.at(State.IDLE)
         number = driver.accept()
         assert driver.take() == [f"close {number}"]
         driver.wait(4.9)
-        assert driver.state is State.IDLE
+        assert driver.at(State.IDLE)
         driver.wait(0.2)
         assert driver.state in (State.ACTIVE, State.CONNECT)
         driver.wait(0.1)
         driver.connect()
         driver.say(driver.outbound, an_open())
         driver.say(driver.outbound, KEEPALIVE)
-        assert driver.state is State.ESTABLISHED
+        assert driver.at(State.ESTABLISHED)
     assert driver.core.counters.flaps == 3
 
 
@@ -130,7 +131,7 @@ def test_hold_time_in_open_sent() -> None:
     driver = Driver().reach(State.OPEN_SENT)
     driver.take()
     driver.wait(239)
-    assert driver.state is State.OPEN_SENT
+    assert driver.at(State.OPEN_SENT)
     driver.wait(2)
     assert driver.take()[:2] == ["1: NOTIFICATION 4/0", "close 1"]
 
@@ -148,13 +149,13 @@ def test_hold_time_negotiation(ours: int, theirs: int, agreed: int) -> None:
         driver.wait(1000)
         assert not driver.core.timers.running(Timer.HOLD)
         assert "1: KEEPALIVE" not in driver.take()
-        assert driver.state is State.ESTABLISHED
+        assert driver.at(State.ESTABLISHED)
         return
     driver.wait(agreed - 0.1)
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
     assert driver.take() == ["1: KEEPALIVE"] * 2
     driver.wait(0.2)
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
     assert "1: NOTIFICATION 4/0" in driver.take()
     assert driver.core.counters.errors.hold_timer == 1
 
@@ -170,16 +171,16 @@ def test_messages_restart_the_hold_timer() -> None:
     for _ in range(5):
         driver.wait(25)
         driver.say(1, KEEPALIVE)
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
 
 
 def test_unread_bytes_put_off_hold_expiry() -> None:
     driver = Driver().reach(State.ESTABLISHED, hold_time=30)
     driver.core.tick(driver.now + 31, unread=True)
-    assert driver.state is State.ESTABLISHED
+    assert driver.at(State.ESTABLISHED)
     assert driver.core.timers.remaining(Timer.HOLD, driver.now + 31) == 30
     driver.core.tick(driver.now + 62, unread=False)
-    assert driver.state is State.IDLE
+    assert driver.at(State.IDLE)
 
 
 def test_updates_put_off_keepalives() -> None:
@@ -239,7 +240,7 @@ def test_both_passive_never_connect() -> None:
     driver.start()
     driver.wait(1000)
     assert driver.take() == []
-    assert driver.state is State.ACTIVE
+    assert driver.at(State.ACTIVE)
 
 
 def test_inbound_stops_our_own_attempts() -> None:

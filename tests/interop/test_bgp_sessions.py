@@ -1,4 +1,4 @@
-"""Sessions with BIRD, FRR, GoBGP and OpenBGPD: the same questions to each, answered by its own `show`."""
+"""Sessions with ExaBGP, BIRD, FRR, GoBGP and OpenBGPD: the same questions to each, answered by its own `show`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from interop.bench import THEIRS, Bench
+from interop.bird_daemon import Bird
+from interop.daemons import INET_ROUTE, NEXT_HOP, ROUTE_DISTINGUISHER, VPN_ROUTE, Router, Seen, Session
+from interop.exabgp_daemon import ExaBgp
+from interop.frr_daemon import Frr
+from interop.gobgp_daemon import GoBgp
+from interop.openbgpd_daemon import OpenBgpd
+
 from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import community, ext_community, update
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
@@ -16,14 +24,15 @@ from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.neighbour import Peer
 from contrail_emulator.control.bgp.nlri import codec, label, label_bytes
 from contrail_emulator.control.bgp.settings import GracefulRestartSettings, PeerSettings
-from interop.bench import THEIRS, Bench
-from interop.bird_daemon import Bird
-from interop.daemons import INET_ROUTE, NEXT_HOP, ROUTE_DISTINGUISHER, VPN_ROUTE, Router, Seen, Session
-from interop.frr_daemon import Frr
-from interop.gobgp_daemon import GoBgp
-from interop.openbgpd_daemon import OpenBgpd
 
-ROUTERS: list[type[Router]] = [Bird, Frr, GoBgp, OpenBgpd]
+ROUTERS: list[type[Router]] = [ExaBgp, Bird, Frr, GoBgp, OpenBgpd]
+SIGNING = [
+    pytest.param(router, they_connect, id=f"{router.name}-{'they' if they_connect else 'we'}-connect")
+    for router in ROUTERS
+    for they_connect in (True, False)
+    if they_connect or router.signs_when_listening
+]
+RESTARTING = [router for router in ROUTERS if router.restarts_gracefully]
 
 INET, VPN = Family.INET, Family.INET_VPN
 THEIR_INET = codec(INET).key(INET_ROUTE)
@@ -37,9 +46,14 @@ OUR_TARGET = "64512:200"
 @pytest.fixture(params=ROUTERS, ids=lambda router: router.name)
 def router(request: pytest.FixtureRequest) -> type[Router]:
     chosen: type[Router] = request.param
-    if (reason := chosen.missing()) is not None:
+    return installed(chosen)
+
+
+def installed(router: type[Router]) -> type[Router]:
+    """The router, or a skipped test that says what is missing."""
+    if (reason := router.missing()) is not None:
         pytest.skip(reason)
-    return chosen
+    return router
 
 
 def settings(**changes: Any) -> PeerSettings:
@@ -61,9 +75,7 @@ def meet(
     theirs = router(bench.directory, wanted)
     families = tuple(Family.from_name(name) for name in wanted.families)
     made = ours.add_peer(
-        settings(
-            port=theirs.port, autonomous_system=wanted.local_as, families=families, passive=wanted.connect, **peer
-        )
+        settings(port=theirs.port, autonomous_system=wanted.local_as, families=families, passive=wanted.connect, **peer)
     )
     bench.start(theirs)
     theirs.after_start()
@@ -141,11 +153,9 @@ def test_routes_both_ways_withdraw_and_end_of_rib(
     assert peer.counters.flaps == 0
 
 
-@pytest.mark.parametrize("they_connect", [True, False], ids=["they-connect", "we-connect"])
+@pytest.mark.parametrize(("router", "they_connect"), SIGNING)
 def test_md5_with_the_same_key(bench: Bench, router: type[Router], they_connect: bool) -> None:
-    if not (they_connect or router.signs_when_listening):
-        pytest.skip(f"{router.name} sets no TCP MD5 key on its listening socket")
-    meet(bench, router, session={"md5": "sesame", "connect": they_connect}, md5="sesame")
+    meet(bench, installed(router), session={"md5": "sesame", "connect": they_connect}, md5="sesame")
 
 
 @pytest.mark.parametrize("ours", ["other", None])
@@ -191,9 +201,9 @@ def test_one_session_when_both_connect(bench: Bench, router: type[Router]) -> No
     assert peer.state is State.ESTABLISHED
 
 
+@pytest.mark.parametrize("router", RESTARTING, ids=lambda router: router.name)
 def test_graceful_restart_keeps_and_sweeps(bench: Bench, router: type[Router]) -> None:
-    if not router.restarts_gracefully:
-        pytest.skip(f"{router.name} does not restart gracefully itself")
+    installed(router)
     bench.routes.send_end_of_rib = True
     helper = GracefulRestartSettings(enabled=True, helper=True)
     peer, theirs = meet(
