@@ -1,8 +1,8 @@
 """The fast way to read a control node's items: by their text, what several of them share being read once.
 
-All items of one message share one attribute set (reference/xmpp.md 2.4), so behind the nlri their text is the same. A
-stanza was parsed before, so it is well formed; what has not exactly the layout expected here goes the slow way, with the
-same result (tests hold the two together).
+All items of one message share one attribute set (reference/xmpp.md 2.4), so behind the nlri their text is the same. The
+stanza was parsed before, so it is well formed; what has not exactly the layout expected here goes the slow way, with
+the same result (tests hold the two together).
 """
 
 import re
