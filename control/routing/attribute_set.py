@@ -14,16 +14,22 @@ from contrail_emulator.control.bgp.attributes import Attributes
 
 from .targets import read_targets
 
+MISSING: Any = object()
+"""Nothing is remembered."""
+
 
 class AttributeSet:
     """One distinct attribute set and how many paths use it.
 
     `grade` orders by the steps of path selection that need nothing but the set (reference/bgp.md 4.3, steps 2 to 5):
-    a smaller tuple is better. `memo` holds results derived under some policy; it is valid for one `generation` of the
-    configuration only.
+    a smaller tuple is better; it and the other fields of path selection are valid once `rank` was called. What is
+    derived under some policy is remembered for one generation of the configuration.
     """
 
     __slots__ = (
+        "_last",
+        "_memo",
+        "_single",
         "_sticky_loses",
         "_targets",
         "as_length",
@@ -34,19 +40,18 @@ class AttributeSet:
         "has_origin_vn_path",
         "llgr_stale",
         "med",
-        "memo",
         "neighbor_as",
         "origin",
         "ranked",
-        "single",
     )
 
     def __init__(self, attributes: Attributes, sticky_loses: bool) -> None:
         self.attributes = attributes
-        self.single = (attributes,)
+        self._single: tuple[Attributes] | None = None
         self.count = 0
         self.generation = 0
-        self.memo: dict[Hashable, Any] = {}
+        self._memo: dict[Hashable, Any] | None = None
+        self._last: tuple[Hashable, Any] | None = None
         self.llgr_stale = community.LLGR_STALE in attributes.communities
         self._targets: tuple[bytes, ...] | None = None
         self._sticky_loses = sticky_loses
@@ -54,6 +59,37 @@ class AttributeSet:
         self.grade: tuple[int, bool, bool, int] = (0, False, False, 0)
         self.as_length = self.neighbor_as = self.origin = self.med = 0
         self.has_origin_vn_path = False
+
+    @property
+    def single(self) -> tuple[Attributes]:
+        """The set alone in a tuple, as agents' groups take it."""
+        if self._single is None:
+            self._single = (self.attributes,)
+        return self._single
+
+    def recall(self, slot: Hashable, generation: int) -> Any:
+        """What `remember` kept under `slot` in this generation of the configuration, or MISSING."""
+        if self.generation != generation:
+            self.generation = generation
+            self._last = self._memo = None
+            return MISSING
+        last = self._last
+        if last is not None and last[0] == slot:
+            return last[1]
+        return self._memo.get(slot, MISSING) if self._memo is not None else MISSING
+
+    def remember(self, slot: Hashable, value: Any) -> None:
+        """Keep something derived from the set until the configuration changes."""
+        if self._last is None:
+            self._last = (slot, value)  # most sets are derived from once: no dictionary for that
+            return
+        if self._memo is None:
+            self._memo = {}
+        self._memo[slot] = value
+
+    def forget(self) -> None:
+        """Drop everything derived."""
+        self._last = self._memo = None
 
     @property
     def targets(self) -> tuple[bytes, ...]:
@@ -121,8 +157,7 @@ class AttributeTable:
     def forget_memos(self) -> None:
         """Drop everything derived, so that nothing derived keeps a deleted table alive."""
         for shared in self._sets.values():
-            if shared.memo:
-                shared.memo = {}
+            shared.forget()
 
     def __len__(self) -> int:
         return len(self._sets)

@@ -87,7 +87,6 @@ class RoutingCore:
         self.tables: dict[str, Table] = {}
         self.instances: dict[str, Instance] = {}
         self.replicator = Replicator(self)
-        self._listeners: dict[Table, Callable[[Route], None]] = {}
         self.managers: dict[Table, EvpnManager | TreeManager] = {}
         """Who answers agents' broadcast and multicast routes, by table."""
         self.label_blocks = LabelBlocks()
@@ -106,7 +105,7 @@ class RoutingCore:
             )
         )
         self.route_targets = RouteTargets(self)
-        self._listeners[self.master.tables[Family.ROUTE_TARGET]] = self.route_targets.changed
+        self.master.tables[Family.ROUTE_TARGET].listener = self.route_targets.changed
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +146,7 @@ class RoutingCore:
                     EvpnManager(self, table) if family is Family.E_VPN else TreeManager(self, table, self.label_blocks)
                 )
                 self.managers[table] = manager
-                self._listeners[table] = manager.changed
+                table.listener = manager.changed
         self._attach(instance)
         return instance
 
@@ -206,7 +205,7 @@ class RoutingCore:
                         primary.replicas = tuple(replica for replica in primary.replicas if replica is not path)
                         table.remove_replica(path)
             del self.tables[table.name]
-            self._listeners.pop(table, None)
+            table.listener = None
             manager = self.managers.pop(table, None)
             if manager is not None:
                 manager.close()
@@ -439,9 +438,8 @@ class RoutingCore:
         table = route.table
         if table.replicates and len(self.instances) > 1:
             self.replicator.replicate(route)
-        listener = self._listeners.get(table)
-        if listener is not None:
-            listener(route)
+        if table.listener is not None:
+            table.listener(route)
         for group in table.groups.values():
             group.changed(route)
         if route.best is None and route.advert is None and not route.dirty:

@@ -13,6 +13,7 @@ from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.family import Family
 
 from . import as_path_edits, evpn, origin_vn
+from .attribute_set import MISSING
 from .ermvpn_key import NATIVE
 from .group_key import GroupKey
 from .groups import Export, UpdateGroup
@@ -86,18 +87,14 @@ class BgpExport:
     def _derive(self, group: UpdateGroup, path: Path) -> Attributes | None:
         shared = path.shared
         core = self._core
-        if shared.generation != core.generation:
-            shared.memo = {}
-            shared.generation = core.generation
         source = path.source
         key = group.key
         originator = source.router_id or core.settings.router_id
         slot = (group.policy, source.ibgp, originator if key.cluster_id else 0, path.flags & LLGR_STALE)
-        if slot in shared.memo:
-            kept: Attributes | None = shared.memo[slot]
-            return kept
-        edited = self._edit(key, group.table.family, path, originator)
-        shared.memo[slot] = edited
+        edited: Attributes | None = shared.recall(slot, core.generation)
+        if edited is MISSING:
+            edited = self._edit(key, group.table.family, path, originator)
+            shared.remember(slot, edited)
         return edited
 
     def _edit(self, key: GroupKey, family: Family, path: Path, originator: int) -> Attributes | None:

@@ -12,13 +12,13 @@ from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
 
 from . import origin_vn, vpn_keys
-from .attribute_set import AttributeSet
+from .attribute_set import MISSING, AttributeSet
 from .instance import Instance
 from .path import ALIASED, INFEASIBLE, Path
 from .selection import compare_preference
 from .source import SourceKind
 from .table import VPN_OF, Route, Table
-from .targets import read_targets
+from .targets import es_import_target, is_target, read_targets
 
 if TYPE_CHECKING:
     from .core import RoutingCore
@@ -35,6 +35,7 @@ class Replicator:
 
     def __init__(self, core: RoutingCore) -> None:
         self._core = core
+        self._es_import = es_import_target(core.settings.autonomous_system)
         self.importers: dict[bytes, dict[Instance, None]] = {}
         """Instances by the targets they import."""
         self.exporters: dict[bytes, dict[Instance, None]] = {}
@@ -122,21 +123,17 @@ class Replicator:
 
     def _plan(self, table: Table, key: bytes, path: Path) -> Plan:
         shared = path.shared
-        core = self._core
-        if shared.generation != core.generation:
-            shared.memo = {}
-            shared.generation = core.generation
         kind = key[0] if table.family in _STRICT else 0
-        if kind == vpn_keys.MAC_IP and table.family is Family.E_VPN and vpn_keys.is_broadcast(key):
+        if table.family is Family.E_VPN and not vpn_keys.is_replicated(key, table.vpn):
             return ()
         slot = (table, kind, path.source.kind)
-        plan: Plan | None = shared.memo.get(slot)
-        if plan is None:
+        plan: Plan = shared.recall(slot, self._core.generation)
+        if plan is MISSING:
             if table.vpn:
                 plan = self._from_vpn(table, kind, shared)
             else:
                 plan = self._from_vrf(table, kind, shared, path.source.kind)
-            shared.memo[slot] = plan
+            shared.remember(slot, plan)
         return plan
 
     # --- where to ----------------------------------------------------------------------------------------------------
@@ -160,8 +157,6 @@ class Replicator:
         """Into the VPN table as soon as there is a target, and into the VRF tables that import one."""
         instance = table.instance
         strict = table.family in _STRICT
-        if table.family is Family.E_VPN and kind in (vpn_keys.ETHERNET_AD, vpn_keys.ETHERNET_SEGMENT):
-            return ()
         if table.family is Family.ERM_VPN and kind == 0:
             return ()  # native routes stay with the tree builder
         settings = self._core.settings
@@ -194,11 +189,10 @@ class Replicator:
         """Into the VRF tables that import one of the targets."""
         family = VRF_OF[table.family]
         strict = table.family in _STRICT and not (table.family is Family.E_VPN and kind == vpn_keys.IP_PREFIX)
-        if table.family is Family.E_VPN and kind == vpn_keys.ETHERNET_SEGMENT:
-            return ()
         importing = self._importing(shared.targets)
         if not importing:
             return ()
+        per_segment = table.family is Family.E_VPN and kind == vpn_keys.ETHERNET_AD
         asn = self._core.settings.autonomous_system
         attributes = shared.attributes
         communities = attributes.ext_communities
@@ -226,8 +220,12 @@ class Replicator:
             if not network and own and not set(instance.exports).isdisjoint(shared.targets):
                 index = own
                 wanted = self._set(attributes.replace(ext_communities=origin_vn.add(communities, asn, own)))
-            if strict and (not index or index != own):
+            segment = per_segment and self._es_import in shared.targets
+            if strict and not segment and (not index or index != own):
                 continue
+            if per_segment:
+                kept = tuple(value for value in wanted.attributes.ext_communities if not is_target(value))
+                wanted = self._set(wanted.attributes.replace(ext_communities=kept))
             plan.append((target, wanted))
         return tuple(plan)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from contrail_emulator.control.bgp.family import Family
@@ -113,6 +113,7 @@ class Table:
         "family",
         "groups",
         "instance",
+        "listener",
         "master",
         "name",
         "paths",
@@ -140,6 +141,8 @@ class Table:
         self.groups: dict[GroupKey, UpdateGroup] = {}
         self.targets: dict[bytes, dict[Route, None]] = {}
         self.tracking = False
+        self.listener: Callable[[Route], None] | None = None
+        """Hears of every route that is processed, before the groups do."""
 
     # --- paths from sources ------------------------------------------------------------------------------------------
 

@@ -11,7 +11,12 @@ ROUTER_ID_BYTES = 4
 
 def read_targets(ext_communities: Iterable[bytes]) -> tuple[bytes, ...]:
     """The route targets among extended communities, in their order."""
-    return tuple(value for value in ext_communities if value[1] == 2 and value[0] < 3)
+    return tuple(value for value in ext_communities if is_target(value))
+
+
+def is_target(value: bytes) -> bool:
+    """Whether an extended community is a route target of any of the three forms."""
+    return value[1] == 2 and value[0] < 3
 
 
 def import_target(router_id: int, index: int) -> bytes:

@@ -8,6 +8,9 @@ from contrail_emulator.control.bgp.family import Family
 ETHERNET_AD, MAC_IP, INCLUSIVE_MULTICAST, ETHERNET_SEGMENT, IP_PREFIX, SELECTIVE_MULTICAST = 1, 2, 3, 4, 5, 6
 """EVPN route types, RFC 7432 and RFC 9136."""
 
+PER_SEGMENT_TAG = b"\xff\xff\xff\xff"
+"""The Ethernet tag of an auto-discovery route for a whole Ethernet segment."""
+
 _KEEP_RD = (INCLUSIVE_MULTICAST, SELECTIVE_MULTICAST)
 BROADCAST_MAC = b"\xff\xff\xff\xff\xff\xff"
 
@@ -15,6 +18,17 @@ BROADCAST_MAC = b"\xff\xff\xff\xff\xff\xff"
 def is_broadcast(key: bytes) -> bool:
     """Whether an EVPN key is that of an agent's broadcast MAC route."""
     return key[0] == MAC_IP and key[13:19] == BROADCAST_MAC
+
+
+def is_replicated(key: bytes, from_vpn: bool) -> bool:
+    """Whether an EVPN route may have copies: segments and broadcast stay where they are; of auto-discovery only that of
+    a whole segment goes, and only into VRFs."""
+    kind = key[0]
+    if kind == MAC_IP:
+        return key[13:19] != BROADCAST_MAC
+    if kind == ETHERNET_AD:
+        return from_vpn and key[19:23] == PER_SEGMENT_TAG
+    return kind != ETHERNET_SEGMENT
 
 
 def to_vpn(family: Family, key: bytes, rd: bytes) -> bytes:

@@ -228,6 +228,22 @@ def test_segment_routes_stay_where_they_are(blue: Bench) -> None:
     assert not blue.keys("blue.evpn.0")
 
 
+def test_per_segment_discovery_is_imported_without_targets(blue: Bench) -> None:
+    router = blue.ebgp("router")
+    for tag, number, target in (
+        (b"\xff" * 4, 1, TARGET),
+        (bytes(4), 2, TARGET),
+        (b"\xff" * 4, 3, "target:64512:7999999"),
+    ):
+        key = b"\x01" + rd.parse(f"65001:{number}") + bytes([number]) * 10 + tag
+        attributes = blue.attributes(target, extra=(VXLAN,), as_path=AsPath.sequence(65001))
+        blue.core.update("bgp.evpn.0", router, key, attributes, bytes(3))
+    blue.flush()
+    assert {key[9] for key in blue.keys("blue.evpn.0")} == {1, 3}
+    for route in blue.core.tables["blue.evpn.0"].routes.values():
+        assert route.best is not None and not route.best.shared.targets and not route.best.replicas
+
+
 def test_everything_goes_with_the_agents(blue: Bench) -> None:
     sources, sinks = agents(blue, 3)
     for number, source in enumerate(sources, 1):

@@ -308,10 +308,15 @@ def test_llgr_does_not_touch_route_targets(bench: Bench) -> None:
 
 
 def test_edits_are_made_once_per_attribute_set(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+    calls: list[Any] = []
     exporter = bench.core._exporters["bgp"]
     edit = exporter._edit  # type: ignore[attr-defined]
-    monkeypatch.setattr(exporter, "_edit", lambda *args: (calls.append(args), edit(*args))[1])
+
+    def counted(*args: Any) -> Any:
+        calls.append(args)
+        return edit(*args)
+
+    monkeypatch.setattr(exporter, "_edit", counted)
     for kind in ("ibgp", "ebgp"):
         for number in range(3):
             bench.join(VPN, kind, f"{kind}{number}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TABLE = "bgp.l3vpn.0"
 
 
-def fill(bench: Bench, source: Source, numbers: range, **fields: int) -> None:
+def fill(bench: Bench, source: Source, numbers: range, **fields: Any) -> None:
     attributes = bench.attributes("target:1:1", as_path=AsPath.sequence(65009), **fields)
     bench.core.update_many(TABLE, source, attributes, [(key(number), b"\0\0\1") for number in numbers])
 

@@ -11,6 +11,7 @@ from contrail_emulator.control.bgp import ext_community, rd
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.routing import Flag, Source
 from contrail_emulator.control.routing.instance import MASTER_INSTANCE, InstanceSettings
+from contrail_emulator.control.routing.table import Route
 
 if TYPE_CHECKING:
     from control.routing.conftest import Bench
@@ -261,9 +262,14 @@ def test_only_what_a_change_touches_is_replicated_anew(blue_red: Bench, monkeypa
     for number in range(20):
         from_router(blue_red, "65001:1", f"203.0.{number}.0/24", T1 if number < 5 else T2)
     blue_red.flush()
-    seen = []
+    seen: list[Route] = []
     replicate = blue_red.core.replicator.replicate
-    monkeypatch.setattr(blue_red.core.replicator, "replicate", lambda route: (seen.append(route), replicate(route)))
+
+    def watched(route: Route) -> None:
+        seen.append(route)
+        replicate(route)
+
+    monkeypatch.setattr(blue_red.core.replicator, "replicate", watched)
     blue_red.core.update_instance(blue_red.instance("red", 2, [T2, T1], [T2]))
     blue_red.flush()
     assert {route.table.name for route in seen} == {VPN, "red.inet.0"}

@@ -130,7 +130,7 @@ NO_DIFFERENCE: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def named(cases: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> Any:
+def named(cases: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("better", "worse"), [pytest.param(b, w, id=name) for name, b, w in cases])
 
 
