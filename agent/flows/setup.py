@@ -12,7 +12,7 @@ from ..ksync import FlowDrop, FlowFlag, FlowKey
 from ..oper.acl import Endpoint
 from ..oper.interfaces import VmInterface
 from ..oper.local_routes import PKT0_VIF
-from ..oper.nexthop import Discard, Ecmp, Interface
+from ..oper.nexthop import Discard, Ecmp, Interface, NextHop
 from ..oper.oper import Oper
 from ..oper.prefix import Prefix
 from ..oper.records import FloatingIp
@@ -130,7 +130,7 @@ class _Setup:
 
     def answer(self, floating: FloatingIp | None, outside: Vrf | None) -> Answer:
         ip, interface, oper = self.ip, self.interface, self.oper
-        component, other = _component(oper, self.destination, self.forward)
+        component, other = _component(oper, self.destination, self.forward, None if self.asked.ingress else interface)
         receiver = other if self.asked.ingress else interface
         sender = interface if self.asked.ingress else None
         local = self.asked.ingress and other is not None
@@ -211,7 +211,7 @@ def _floating(interface: VmInterface, address: int, version: int, vrf: str = "")
 
 
 def _way_out(oper: Oper, interface: VmInterface, ip: Ip) -> tuple[FloatingIp | None, Vrf | None, Route | None]:
-    """The floating address to leave with, of those that have a route: longest prefix, then lower VRF, then lower address."""
+    """The floating address to leave with, of those that have a route: longest prefix, lower VRF, lower address."""
     best: tuple[tuple[int, str, Prefix], FloatingIp, Vrf, Route] | None = None
     for one in interface.config.floating_ips if interface.config is not None and ip.version == 4 else ():
         vrf = oper.rib.vrfs.get(one.vrf)
@@ -266,16 +266,26 @@ def _vn(route: Route) -> str:
     return path.attributes.vns[0] if path is not None and path.attributes.vns else ""
 
 
-def _component(oper: Oper, route: Route, key: FlowKey) -> tuple[int, VmInterface | None]:
-    """The ECMP component for a flow (-1 without ECMP), and the local interface the flow leads to, if it is one."""
+def _component(oper: Oper, route: Route, key: FlowKey, receiver: VmInterface | None) -> tuple[int, VmInterface | None]:
+    """The ECMP component for a flow (-1 without ECMP), and the local interface the flow leads to, if it is one.
+
+    What comes from the fabric has been given to `receiver` already.
+    """
     next_hop, index = route.next_hop, -1
     if isinstance(next_hop, Ecmp):
         present = [(place, member) for place, member in enumerate(next_hop.members) if member is not None]
         if not present:
             return -1, None
+        if receiver is not None:
+            own = [place for place, member in present if _leads_to(member.next_hop, receiver)]
+            return (own[0] if own else -1), receiver
         index, member = present[crc32(key.pack()) % len(present)]
         next_hop = member.next_hop
     return index, oper.by_vif.get(next_hop.vif) if isinstance(next_hop, Interface) else None
+
+
+def _leads_to(next_hop: NextHop, interface: VmInterface) -> bool:
+    return isinstance(next_hop, Interface) and next_hop.vif == interface.index
 
 
 def is_link_local(ip: Ip) -> bool:
