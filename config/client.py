@@ -4,6 +4,7 @@ The order is the real control node's (reference/config.md 1.6, 2.3): queue first
 end of configuration; after that a message only says which row to read again.
 """
 
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -19,10 +20,11 @@ from .graph import Graph
 from .ids import IdsError
 from .layout import NAME_TABLE, READER_START, UUID_TABLE
 from .schema import Schema
-from .store import Store, StoreError
+from .store import Row, Store, StoreError
 
 NAMES_A_PAGE = 4096
 ROWS_A_READ = 256
+READS_AHEAD = 4
 RESTART_SECONDS = 5.0
 STORE_RETRY_SECONDS = 1.0
 RETRY_SECONDS = 0.1
@@ -159,26 +161,40 @@ class ConfigClient:
                 started.callback(None)
 
     async def _drain(self) -> None:
-        """Read pending rows, a slice per turn of the reactor, until none is left."""
-        while self._pending and self._running:
-            uuids = [uuid for uuid, _ in zip(self._pending, range(ROWS_A_READ), strict=False)]
-            for uuid in uuids:
-                del self._pending[uuid]
-            try:
-                rows = await self._store.rows(UUID_TABLE, uuids, READER_START)
-            except StoreError as error:
+        """Read pending rows, some reads ahead of what is applied, a slice per turn of the reactor, until none is left."""
+        reading: deque[tuple[list[str], Deferred[dict[str, Row]]]] = deque()
+        try:
+            while (self._pending or reading) and self._running:
+                while self._pending and len(reading) < READS_AHEAD:
+                    uuids = [uuid for uuid, _ in zip(self._pending, range(ROWS_A_READ), strict=False)]
+                    for uuid in uuids:
+                        del self._pending[uuid]
+                    work = self._store.rows(UUID_TABLE, uuids, READER_START)
+                    reading.append((uuids, Deferred.fromCoroutine(work)))
+                uuids, rows = reading.popleft()
+                await self._take(uuids, rows)
+                if self._pending or reading:
+                    await deferLater(self._reactor, 0)
+        finally:
+            for uuids, rows in reading:  # cancelled, or a bug: what was asked for is asked for again
                 self._pending.update(dict.fromkeys(uuids))
-                self.counters["store_errors"] += 1
-                self.log.warn("configuration: {error}; trying again", error=error)
-                await deferLater(self._reactor, STORE_RETRY_SECONDS)
-                continue
-            with self.graph.batch():
-                for uuid in uuids:
-                    self._apply(uuid, rows.get(uuid))
-            if self._pending:
-                await deferLater(self._reactor, 0)
+                rows.addErrback(lambda failure: None)
+                rows.cancel()
 
-    def _apply(self, uuid: str, row: Any) -> None:
+    async def _take(self, uuids: list[str], reading: Deferred[dict[str, Row]]) -> None:
+        try:
+            rows = await reading
+        except StoreError as error:
+            self._pending.update(dict.fromkeys(uuids))
+            self.counters["store_errors"] += 1
+            self.log.warn("configuration: {error}; trying again", error=error)
+            await deferLater(self._reactor, STORE_RETRY_SECONDS)
+            return
+        with self.graph.batch():
+            for uuid in uuids:
+                self._apply(uuid, rows.get(uuid))
+
+    def _apply(self, uuid: str, row: Row | None) -> None:
         self.counters["rows" if row is not None else "deletes"] += 1
         applied = self.feeder.apply(uuid, row)
         self._pending.update(dict.fromkeys(applied.again))

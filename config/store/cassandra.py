@@ -86,6 +86,7 @@ class CassandraStore:
             load_balancing_policy=policies.RoundRobinPolicy(),
             consistency_level=base.ConsistencyLevel.QUORUM,
             request_timeout=REQUEST_SECONDS,
+            row_factory=driver("cassandra.query", "cassandra-driver").tuple_factory,
         )
         credentials = None
         if self._user:
