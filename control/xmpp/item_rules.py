@@ -13,7 +13,7 @@ from lxml import etree
 from . import item_reader
 from .family import ItemFamily
 from .item_reader import ItemError
-from .items import ZERO_ADDRESS, ZERO_MAC, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
+from .items import ZERO_ADDRESS, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
 from .next_hop import NextHop, OlistNextHop
 
 MAX_LABEL: Final = 0xFFFFFF
@@ -177,9 +177,14 @@ def _published_enet(entry: EnetEntry) -> EnetEntry:
     _mac(entry.mac)
     if entry.address:
         _, host = _prefix(entry.address, 0)
-        if entry.mac != ZERO_MAC and not host and entry.address not in ("0.0.0.0/0", "::/0"):
+        type_2 = not entry.group and not _is_zero_mac(entry.mac)
+        if type_2 and not host and entry.address not in ("0.0.0.0/0", "::/0"):
             raise ItemError(f"address {entry.address[:60]!r} of a MAC route is not a host")
     return entry._replace(group=_or_zero(entry.group), source=_or_zero(entry.source))
+
+
+def _is_zero_mac(mac: str) -> bool:
+    return not mac.strip("0:")
 
 
 def _or_zero(value: str) -> str:
@@ -198,6 +203,8 @@ def _next_hop_address(hop: NextHop | OlistNextHop) -> None:
         raise ItemError(f"next-hop address {hop.address[:60]!r} is not of IPv4")
     if hop.address == ZERO_ADDRESS:
         raise ItemError("next-hop address 0.0.0.0")
+    if hop.af not in (1, 2):
+        raise ItemError(f"next-hop af {hop.af}")
 
 
 def _label(label: int) -> None:

@@ -39,7 +39,6 @@ __all__ = [
 
 ZERO_ADDRESS: Final = "0.0.0.0"
 BROADCAST_MAC: Final = "ff:ff:ff:ff:ff:ff"
-ZERO_MAC: Final = "00:00:00:00:00:00"
 MEMO: Final = 512
 """Attribute sets whose rendered text is remembered: routes of one set come one after the other."""
 

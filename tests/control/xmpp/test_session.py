@@ -22,6 +22,7 @@ from contrail_emulator.control.xmpp import (
     stream,
 )
 from contrail_emulator.control.xmpp.session import FRAMES_PER_TURN
+from contrail_emulator.control.xmpp.socket_options import set_timeouts
 from contrail_emulator.control.xmpp.states import State
 
 SUBSCRIBE = pubsub.Subscribe("default-domain:demo:red:red", 3).to_bytes("compute-7", "control/bgp-peer", "subscribe1")
@@ -464,3 +465,38 @@ def test_a_capture_sees_every_byte_of_both_ends(net: Any, tmp_path: Path) -> Non
     assert data.count(OPEN) == 1, "one connection, one record of it"
     assert data.count(SUBSCRIBE) == 1
     assert control.heard == ["established compute-7", "closed compute-7: closed by the peer"]
+
+
+def test_a_clock_that_jumps_ahead_costs_a_session_and_nothing_more(net: Any, bench: Bench) -> None:
+    client, agent = bench.client()
+    net.run(10)
+    net.advance(3600)
+    net.run(60)
+    assert [word.split(":")[0] for word in agent.heard] == ["established ctrl-1", "closed ctrl-1", "established ctrl-1"]
+    assert client.core.flaps == 1
+    assert list(bench.server.sessions) == ["compute-7"]
+    assert bench.server.connections == 1
+
+
+def test_a_port_in_use_is_an_error_of_listen(net: Any, bench: Bench) -> None:
+    def in_use(*arguments: object, **options: object) -> None:
+        raise OSError("address in use")
+
+    net.listenTCP = in_use
+    second = XmppServer(net, ServerSettings("ctrl-2", port=5269), Recorder())
+    failed: list[str] = []
+    second.listen().addErrback(lambda failure: failed.append(failure.getErrorMessage()))
+    assert failed == ["address in use"]
+    assert second.stop().called
+
+
+def test_tcp_timeouts_are_set_on_a_real_socket() -> None:
+    with socket.socket() as link:
+        set_timeouts(link, 30)
+        assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15000
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 5
+    with socket.socket() as link:
+        set_timeouts(link, 0)
+        assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+    set_timeouts(object(), 30)

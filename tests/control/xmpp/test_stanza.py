@@ -35,6 +35,7 @@ def test_attributes() -> None:
         ("default-global-system-config:compute-7/config", {"config"}),
         ("default-global-system-config:compute-7/bgp-peer", {"config", "bgp-peer"}),
         ("network-dns@contrailsystems.com/dns-peer", {"dns-peer"}),
+        ("another-agent/bgp-peer", {"bgp-peer"}),  # whose name it is does not matter
         ("compute-7", set()),
     ],
 )
