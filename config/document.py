@@ -1,0 +1,204 @@
+"""Configuration as a document: load it into a store, dump a store, compare the two.
+
+A document is `{"objects": [{"type": "virtual-network", "fq_name": […], …}]}`, each object as the REST API has it. What
+the system gives (ids, id-perms, owners) is not in a dump and is ignored when loaded.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from .writer import Writer, WriterError
+
+GIVEN_BY_SYSTEM = frozenset({"id_perms", "perms2", "virtual_network_network_id", "security_group_id"})
+NOT_DUMPED = GIVEN_BY_SYSTEM | {"name", "parent_uuid"}
+Key = tuple[str, tuple[str, ...]]
+
+
+class DocumentError(ValueError):
+    """A document, or an object in it, that cannot be used: says where and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of one object: what the document says and what the store says (None: nothing)."""
+
+    type: str
+    name: str
+    field: str
+    wanted: Any
+    stored: Any
+
+
+def parse(text: str, name: str = "document") -> list[dict[str, Any]]:
+    """The objects of a YAML or JSON text. Raises DocumentError."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise DocumentError(f"{name}{line}: expected YAML or JSON") from error
+    objects = value.get("objects") if isinstance(value, dict) else None
+    if not isinstance(objects, list):
+        raise DocumentError(f"{name}: expected an object with a list called objects")
+    for place, obj in enumerate(objects):
+        where = f"{name}: objects[{place}]"
+        if not isinstance(obj, dict) or not isinstance(obj.get("type"), str):
+            raise DocumentError(f"{where}: expected an object with a type")
+        fq_name = obj.get("fq_name")
+        if not isinstance(fq_name, list) or not fq_name or not all(isinstance(part, str) for part in fq_name):
+            raise DocumentError(f"{where}: fq_name: expected a list of texts")
+    return objects
+
+
+def render(objects: list[dict[str, Any]]) -> str:
+    """A document as YAML."""
+    return yaml.safe_dump({"objects": json.loads(json.dumps(objects))}, sort_keys=False, allow_unicode=True)
+
+
+async def dump(writer: Writer) -> list[dict[str, Any]]:
+    """Every object of a store, parents and what is referred to before those that need them."""
+    objects = []
+    for type_name in sorted(writer.schema.types):
+        for _, uuid in await writer.objects(type_name):
+            try:
+                read = await writer.read(type_name, uuid)
+            except WriterError:
+                continue  # a name without a row
+            obj: dict[str, Any] = {"type": type_name, "fq_name": read["fq_name"]}
+            for field, value in read.items():
+                if field not in NOT_DUMPED and field != "fq_name" and not _is_back(writer, type_name, field):
+                    obj[field] = _references(value) if field.endswith("_refs") else value
+            objects.append(obj)
+    return _ordered(objects)
+
+
+async def load(writer: Writer, objects: list[dict[str, Any]]) -> tuple[int, int]:
+    """Make what is missing and change what differs; gives (made, changed). Raises DocumentError at the first refusal.
+
+    References to objects that come later (two that refer to each other) are made at the end.
+    """
+    made = changed = 0
+    later: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for obj in _ordered(objects):
+        fields = {name: value for name, value in obj.items() if name != "type" and name not in GIVEN_BY_SYSTEM}
+        try:
+            uuid = await writer.find(obj["type"], obj["fq_name"])
+            missing = {name: value for name, value in fields.items() if await _points_ahead(writer, name, value)}
+            now = {name: value for name, value in fields.items() if name not in missing}
+            if missing:
+                later.append((obj, missing))
+            if uuid is None:
+                await writer.create(obj["type"], now)
+                made += 1
+            else:
+                changed += await writer.update(obj["type"], uuid, _changes(now))
+        except WriterError as error:
+            raise DocumentError(f"{obj['type']} {':'.join(obj['fq_name'])}: {error}") from error
+    for obj, missing in later:
+        try:
+            uuid = await writer.find(obj["type"], obj["fq_name"])
+            if uuid is not None:
+                await writer.update(obj["type"], uuid, missing)
+        except WriterError as error:
+            raise DocumentError(f"{obj['type']} {':'.join(obj['fq_name'])}: {error}") from error
+    return made, changed
+
+
+async def diff(writer: Writer, objects: list[dict[str, Any]]) -> list[Difference]:
+    """What the document says otherwise than the store; objects that only the store has are not looked at."""
+    found: list[Difference] = []
+    for obj in objects:
+        name = ":".join(obj["fq_name"])
+        uuid = await writer.find(obj["type"], obj["fq_name"])
+        if uuid is None:
+            found.append(Difference(obj["type"], name, "", "an object", None))
+            continue
+        stored = await writer.read(obj["type"], uuid)
+        for field, wanted in obj.items():
+            if field in ("type", "uuid") or field in GIVEN_BY_SYSTEM:
+                continue
+            have = stored.get(field)
+            if field.endswith("_refs"):
+                wanted, have = _sorted(_references(wanted)), _sorted(_references(have or []))
+            if wanted != have:
+                found.append(Difference(obj["type"], name, field, wanted, have))
+    return found
+
+
+def _is_back(writer: Writer, type_name: str, field: str) -> bool:
+    """A back reference or a list of children: somebody else's business."""
+    if field.endswith("_back_refs"):
+        return True
+    children = writer.schema.types[type_name].children
+    return any(field == f"{child.replace('-', '_')}s" for child in children)
+
+
+def _references(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"to": entry["to"]} | ({"attr": entry["attr"]} if entry.get("attr") is not None else {})
+        for entry in entries
+        if isinstance(entry, dict) and "to" in entry
+    ]
+
+
+def _sorted(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True))
+
+
+def _changes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in ("fq_name", "parent_type", "uuid")}
+
+
+async def _points_ahead(writer: Writer, field: str, value: Any) -> bool:
+    if not field.endswith("_refs") or not isinstance(value, list):
+        return False
+    target = field.removesuffix("_refs")
+    for entry in value:
+        to = entry.get("to") if isinstance(entry, dict) else None
+        if isinstance(to, list) and writer.schema.find(target) and await writer.find(target, to) is None:
+            return True
+    return False
+
+
+def _ordered(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Parents and targets before those that name them, otherwise as given; a cycle is cut at its first object."""
+    by_key: dict[Key, dict[str, Any]] = {(_dashes(obj["type"]), tuple(obj["fq_name"])): obj for obj in objects}
+    result: list[dict[str, Any]] = []
+    state: dict[Key, bool] = {}  # False while its needs are being placed, True when it is placed
+    for start in by_key:
+        stack: list[tuple[Key, bool]] = [(start, False)]
+        while stack:
+            key, needs_placed = stack.pop()
+            if needs_placed:
+                if not state[key]:
+                    state[key] = True
+                    result.append(by_key[key])
+            elif key not in state:
+                state[key] = False
+                stack.append((key, True))
+                stack.extend((need, False) for need in reversed(_needs(key, by_key)) if need not in state)
+    return result
+
+
+def _needs(key: Key, by_key: Mapping[Key, dict[str, Any]]) -> list[Key]:
+    obj = by_key[key]
+    needs: list[Key] = []
+    parent = obj.get("parent_type")
+    parents = [_dashes(parent)] if isinstance(parent, str) else {type_name for type_name, _ in by_key}
+    needs.extend((name, key[1][:-1]) for name in parents if (name, key[1][:-1]) in by_key)
+    for field, value in obj.items():
+        if field.endswith("_refs") and isinstance(value, list):
+            for entry in value:
+                to = entry.get("to") if isinstance(entry, dict) else None
+                target = (_dashes(field.removesuffix("_refs")), tuple(to)) if isinstance(to, list) else None
+                if target is not None and target in by_key and target[0] != key[0]:
+                    needs.append(target)
+    return list(dict.fromkeys(needs))
+
+
+def _dashes(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,81 @@
+"""Configuration as a document: load, dump, compare."""
+
+import pytest
+
+from contrail_emulator.config.document import Difference, DocumentError, diff, dump, load, parse, render
+from contrail_emulator.config.testing import Site
+from contrail_emulator.config.testing.site import DEMO
+
+TEXT = """
+objects:
+- {type: virtual-machine-interface, fq_name: [default-domain, demo, port], parent_type: project,
+   virtual_network_refs: [{to: [default-domain, demo, blue]}]}
+- {type: virtual-network, fq_name: [default-domain, demo, blue], is_shared: true,
+   network_ipam_refs: [{to: [default-domain, demo, ipam],
+                        attr: {ipam_subnets: [{subnet: {ip_prefix: 10.1.0.0, ip_prefix_len: 24}}]}}]}
+- {type: instance-ip, fq_name: [ip], virtual_network_refs: [{to: [default-domain, demo, blue]}],
+   virtual_machine_interface_refs: [{to: [default-domain, demo, port]}]}
+- {type: network-ipam, fq_name: [default-domain, demo, ipam]}
+- {type: project, fq_name: [default-domain, demo]}
+- {type: bgp-router, fq_name: [default-domain, default-project, ip-fabric, __default__, one],
+   bgp_router_refs: [{to: [default-domain, default-project, ip-fabric, __default__, two], attr: {session: []}}]}
+- {type: bgp-router, fq_name: [default-domain, default-project, ip-fabric, __default__, two]}
+"""
+
+
+def test_any_order_loads_and_a_second_time_changes_nothing() -> None:
+    site = Site()
+    objects = parse(TEXT)
+    assert site.run(load(site.writer, objects)) == (7, 0)
+    address = site.find("instance-ip", "ip")
+    assert address is not None and address["instance_ip_address"] == "10.1.0.252"
+    two = site.find("bgp-router", "default-domain", "default-project", "ip-fabric", "__default__", "two")
+    assert two is not None and two["bgp_router_refs"][0]["to"][-1] == "one"
+    published = site.bus.published
+    without_subnets = [obj for obj in objects if obj["type"] != "virtual-network"]
+    assert site.run(load(site.writer, without_subnets)) == (0, 0)
+    assert site.bus.published == published
+
+
+def test_a_dump_loads_into_an_empty_store_and_gives_the_same_dump() -> None:
+    site, other = Site(seed=1), Site(seed=2, bare=True)
+    site.run(load(site.writer, parse(TEXT)))
+    site.transformer()
+    dumped = render(site.run(dump(site.writer)))
+    assert "id_perms" not in dumped and "security_group_id" not in dumped
+    other.run(load(other.writer, parse(dumped)))
+    assert other.run(diff(other.writer, parse(dumped))) == []
+    mine = {(obj["type"], *obj["fq_name"]) for obj in parse(dumped)}
+    assert {(obj["type"], *obj["fq_name"]) for obj in other.run(dump(other.writer))} == mine
+
+
+def test_differences_name_object_and_field() -> None:
+    site = Site()
+    site.run(load(site.writer, parse(TEXT)))
+    changed = TEXT.replace("is_shared: true", "is_shared: false").replace("fq_name: [ip]", "fq_name: [other]")
+    found = site.run(diff(site.writer, [obj for obj in parse(changed) if obj["type"] != "bgp-router"]))
+    assert Difference("virtual-network", "default-domain:demo:blue", "is_shared", False, True) in found
+    assert Difference("instance-ip", "other", "", "an object", None) in found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("objects: [", "document:1: expected YAML or JSON"),
+        ("[]", "expected an object with a list called objects"),
+        ("objects: [5]", r"objects\[0\]: expected an object with a type"),
+        ("objects: [{type: project}]", r"objects\[0\]: fq_name: expected a list of texts"),
+    ],
+)
+def test_a_wrong_document_says_where(text: str, message: str) -> None:
+    with pytest.raises(DocumentError, match=message):
+        parse(text)
+
+
+def test_a_refusal_names_the_object() -> None:
+    site = Site()
+    site.project()
+    text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], colour: red}]"
+    with pytest.raises(DocumentError, match="virtual-network default-domain:demo:x: .*colour"):
+        site.run(load(site.writer, parse(text)))
+    assert site.find("virtual-network", *DEMO, "x") is None
