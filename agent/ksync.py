@@ -223,13 +223,15 @@ class KSync:
         if not present or not interface.active:
             self._remove(_INTERFACE, interface.index)
             return
-        self._put(_INTERFACE, interface.index, self._vif(interface) if self._data_plane.stores else _COUNTED)
+        self._put(
+            _INTERFACE, interface.index, self._vif(interface) if self._data_plane.stores else _COUNTED[_INTERFACE]
+        )
 
     def next_hop_changed(self, index: int, next_hop: oper_nh.NextHop, present: bool) -> None:
         if not present:
             self._remove(_NEXT_HOP, index)
         elif not self._data_plane.stores:
-            self._put(_NEXT_HOP, index, _COUNTED)
+            self._put(_NEXT_HOP, index, _COUNTED[_NEXT_HOP])
         else:
             self._put(_NEXT_HOP, index, self._next_hop(index, next_hop))
 
@@ -260,7 +262,7 @@ class KSync:
             self._remove(_BRIDGE, key)
             return
         if not self._data_plane.stores:
-            self._put(_BRIDGE, key, _COUNTED)
+            self._put(_BRIDGE, key, _COUNTED[_BRIDGE])
             return
         flags = BridgeFlag(0) if entry.label == NO_LABEL else BridgeFlag.LABEL_VALID
         if mac != BROADCAST_MAC:
@@ -272,7 +274,7 @@ class KSync:
         if route is None:
             self._remove(_ROUTE, identity)
         elif not self._data_plane.stores:
-            self._put(_ROUTE, identity, _COUNTED)
+            self._put(_ROUTE, identity, _COUNTED[_ROUTE])
         else:
             self._put(_ROUTE, identity, self._route(vrf, key, route))
 
@@ -408,7 +410,15 @@ class KSync:
         return code >= 0
 
 
-_COUNTED = Vif(-1)
+_COUNTED: tuple[Row, ...] = (
+    Vif(-1),
+    NextHop(0, NhType.DISCARD),
+    MplsLabel(-1),
+    Vxlan(-1),
+    BridgeRoute(0, b""),
+    InetRoute(0, 0, 0),
+)
+"""What stands for an object of each kind where the data plane keeps nothing."""
 _TUNNEL_FLAGS = {
     Encap.GRE: NhFlag.TUNNEL_GRE,
     Encap.UDP: NhFlag.TUNNEL_UDP_MPLS,

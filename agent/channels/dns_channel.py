@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from contrail_emulator.control.xmpp.stanza import Stanza
 from ..oper.interfaces import VmInterface
 from ..oper.oper import Oper
 from ..oper.prefix import Prefix
+from ..oper.records import VirtualDns, VirtualNetwork
 from ..settings import AgentSettings, DnsServerAddress
 from .channel import SessionLike
 
@@ -56,22 +58,41 @@ class DnsRecords:
 
 
 def records_of(interface: VmInterface, oper: Oper) -> Iterable[Record]:
-    """A or AAAA and PTR of each primary address that lies in a subnet with a virtual DNS server taking records."""
-    if not interface.active or interface.network is None or not interface.vm_name:
+    """A or AAAA and PTR of each primary and floating address in a subnet with a virtual DNS server taking records."""
+    config, network = interface.config, interface.network
+    if not interface.active or network is None or config is None or not interface.vm_name:
         return
-    for kind, address in ((A, interface.address4), (AAAA, interface.address6)):
-        if address is None:
-            continue
-        subnet = interface.network.subnet_of(address.version, address.address)
-        if subnet is None or subnet.ipam.dns_method != "virtual-dns-server":
-            continue
-        virtual = oper.configuration.virtual_dns.get(subnet.ipam.virtual_dns)
-        if virtual is None or not virtual.dynamic_records or not virtual.domain:
-            continue
-        name = interface.vm_name
-        yield Record(virtual.name, virtual.domain, kind, name, address.host, virtual.ttl)
-        reverse, zone = reverse_name(address), reverse_zone(subnet.prefix)
-        yield Record(virtual.name, zone, PTR, reverse, f"{name}.{virtual.domain}", virtual.ttl)
+    for address in (interface.address4, interface.address6):
+        if address is not None:
+            yield from _records(oper, network, address, lambda _: interface.vm_name)
+    for floating in config.floating_ips:
+        public = oper.configuration.networks.get(floating.vn)
+        if public is not None:
+            name = partial(_floating_name, floating.address, interface.vm_name, network.name)
+            yield from _records(oper, public, floating.address, name)
+
+
+def _records(
+    oper: Oper, network: VirtualNetwork, address: Prefix, name_of: Callable[[VirtualDns], str]
+) -> Iterable[Record]:
+    subnet = network.subnet_of(address.version, address.address)
+    if subnet is None or subnet.ipam.dns_method != "virtual-dns-server":
+        return
+    virtual = oper.configuration.virtual_dns.get(subnet.ipam.virtual_dns)
+    if virtual is None or not virtual.dynamic_records or not virtual.domain:
+        return
+    name = name_of(virtual)
+    kind = A if address.version == 4 else AAAA
+    yield Record(virtual.name, virtual.domain, kind, name, address.host, virtual.ttl)
+    zone = reverse_zone(address, subnet.prefix.length)
+    yield Record(virtual.name, zone, PTR, reverse_name(address), f"{name}.{virtual.domain}", virtual.ttl)
+
+
+def _floating_name(address: Prefix, vm_name: str, network: str, virtual: VirtualDns) -> str:
+    """By the server's notation: the address with dashes or the machine's name, with or without the project."""
+    notation = virtual.floating_ip_record or "dashed-ip-tenant-name"
+    base = vm_name if notation.startswith("vm-name") else address.host.replace(".", "-")
+    return f"{base}.{network.split(':')[1]}" if notation.endswith("tenant-name") and ":" in network else base
 
 
 def reverse_name(address: Prefix) -> str:
@@ -81,11 +102,11 @@ def reverse_name(address: Prefix) -> str:
     return IPv6Address(address.address).reverse_pointer
 
 
-def reverse_zone(subnet: Prefix) -> str:
-    """The reverse zone of a subnet, cut at whole octets (nibbles for IPv6) above its prefix length."""
-    step, total = (8, 4) if subnet.version == 4 else (4, 32)
-    keep = max(subnet.length // step, 1)
-    labels = reverse_name(subnet).split(".")
+def reverse_zone(address: Prefix, length: int) -> str:
+    """The reverse zone an address of a subnet is in: whole octets (nibbles for IPv6), a part of one kept as a whole."""
+    step, total = (8, 4) if address.version == 4 else (4, 32)
+    keep = max(-(-length // step), 1)
+    labels = reverse_name(address).split(".")
     return ".".join(labels[total - keep :])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
@@ -498,6 +499,20 @@ def world() -> Iterator[World]:
     for host in made.hosts.values():
         host.agent.stop()
     assert not made.clock.getDelayedCalls(), "a stopped agent leaves no timer"
+
+
+@contextmanager
+def _world() -> Iterator[World]:
+    made = World()
+    yield made
+    for host in made.hosts.values():
+        host.agent.stop()
+
+
+@pytest.fixture(scope="session")
+def fresh_world() -> Callable[[], AbstractContextManager[World]]:
+    """A world for each example of a property test."""
+    return _world
 
 
 @pytest.fixture

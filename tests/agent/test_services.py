@@ -10,7 +10,9 @@ from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Ether
 
+from contrail_emulator.agent.channels.dns_channel import reverse_zone
 from contrail_emulator.agent.ksync import FlowDrop
+from contrail_emulator.agent.oper.prefix import host as prefix_host
 from contrail_emulator.agent.settings import DnsServerAddress
 
 GATEWAY = "00:00:5e:00:01:00"
@@ -299,3 +301,41 @@ def test_records_of_machines_are_told_and_taken_back(world: Any, config: Any) ->
     world.run(1)
     said = b"".join(node.raw).decode()
     assert "<class>254</class><type>1</type><name>vm1</name><data>10.1.0.3</data><ttl>0</ttl>" in said
+
+
+@pytest.mark.parametrize(
+    ("notation", "name"),
+    [
+        ("", "198-51-100-77.demo"),
+        ("dashed-ip", "198-51-100-77"),
+        ("vm-name", "vm1"),
+        ("vm-name-tenant-name", "vm1.demo"),
+    ],
+)
+def test_the_name_of_a_floating_address(world: Any, config: Any, notation: str, name: str) -> None:
+    data = {"domain_name": "lab.example", "dynamic_records_from_client": True, "default_ttl_seconds": 60}
+    config.node("virtual-DNS", "default-domain:vdns", virtual_DNS_data={**data, "floating_ip_record": notation or None})
+    public = config.network("public", "198.51.100.0/24", **VIRTUAL)
+    port = config.machine("compute-1", "vm1", config.network("red", "10.1.0.0/24"), "10.1.0.3")
+    config.floating_ip("vm1", public, "198.51.100.77")
+    host = world.host("compute-1", "10.0.0.1", config)
+    host.add(port)
+    records = {(record.type, record.name, record.data, record.zone) for record in host.agent.records.records}
+    assert records == {
+        (1, name, "198.51.100.77", "lab.example"),
+        (12, "77.100.51.198.in-addr.arpa", f"{name}.lab.example", "100.51.198.in-addr.arpa"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "length", "zone"),
+    [
+        ("10.1.2.3", 24, "2.1.10.in-addr.arpa"),
+        ("10.1.2.3", 20, "2.1.10.in-addr.arpa"),
+        ("10.1.2.3", 28, "3.2.1.10.in-addr.arpa"),
+        ("10.1.2.3", 8, "10.in-addr.arpa"),
+        ("2001:db8::1", 30, "8.b.d.0.1.0.0.2.ip6.arpa"),
+    ],
+)
+def test_reverse_zones(address: str, length: int, zone: str) -> None:
+    assert reverse_zone(prefix_host(address), length) == zone

@@ -8,6 +8,8 @@ from typing import Any
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 
+from contrail_emulator.vrouter_model.rows import BridgeRoute, InetRoute, MplsLabel, NextHop, Vif, Vxlan
+
 GATEWAY = "00:00:5e:00:01:00"
 RED = "default-domain:demo:red"
 
@@ -92,6 +94,24 @@ def test_traffic_raises_the_preference(world: Any, config: Any) -> None:
     first.send(one, echo(one, "10.1.0.3", "10.1.0.4"))
     published = world.nodes[0].routes[key]["compute-1"]
     assert (published.local_preference, published.sequence_number) == (200, 1)
+
+
+def test_without_a_data_plane_objects_are_only_counted(world: Any, config: Any) -> None:
+    network = config.network("red", "10.1.0.0/24", "l2_l3")
+    port = config.machine("compute-1", "vm1", network, "10.1.0.3")
+    counted = world.host("compute-1", "10.0.0.1", config, "none")
+    counted.agent.add_port(port)
+    world.run(1)
+    kept = world.host("compute-2", "10.0.0.1", config)
+    kept.agent.add_port(port)
+    world.run(1)
+    kinds = (Vif, NextHop, MplsLabel, Vxlan, BridgeRoute, InetRoute)
+    numbers = {kind.__name__: len(kept.vrouter.dump(kind)) for kind in kinds}
+    numbers["NextHop"] -= 1
+    assert counted.plane.counts == numbers
+    counted.agent.delete_port(port.uuid)
+    world.run(1)
+    assert counted.plane.counts["Vif"] == 3 and counted.plane.counts["MplsLabel"] == 0
 
 
 def _family() -> tuple[Any]:
