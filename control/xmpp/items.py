@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 ZERO_ADDRESS: Final = "0.0.0.0"
-BROADCAST_MAC: Final = "ff:ff:ff:ff:ff:ff"
 MEMO: Final = 512
 """Attribute sets whose rendered text is remembered: routes of one set come one after the other."""
 
