@@ -161,7 +161,7 @@ class ConfigClient:
                 started.callback(None)
 
     async def _drain(self) -> None:
-        """Read pending rows, some reads ahead of what is applied, a slice per turn of the reactor, until none is left."""
+        """Read pending rows, reading ahead of what is applied, a slice per turn of the reactor, until none is left."""
         reading: deque[tuple[list[str], Deferred[dict[str, Row]]]] = deque()
         try:
             while (self._pending or reading) and self._running:

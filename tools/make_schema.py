@@ -82,10 +82,12 @@ def class_entry(xsd_class: Any) -> list[dict[str, Any]]:
 
 
 def merge(base: dict[str, Any], additions: dict[str, Any]) -> None:
-    """Add what `additions` has, dictionary by dictionary."""
+    """Add what `additions` has: dictionaries member by member, lists at their end."""
     for key, value in additions.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             merge(base[key], value)
+        elif isinstance(value, list) and isinstance(base.get(key), list):
+            base[key].extend(entry for entry in value if entry not in base[key])
         else:
             base[key] = value
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contrail_emulator.config.graph import Changes, Graph, Node
 
 from .policies import ANY, POLICY_LINK, networks_of, rules_of
+from .routes import TABLE_LINK
 from .security_groups import mentions
 from .wiring import INSTANCE_OF, INTERFACE_NETWORK, networks_of_router
 
@@ -108,6 +109,9 @@ def _units(graph: Graph, node: Node) -> Iterator[Unit]:
     elif kind == "logical-router":
         yield ROUTER, name
         for network in networks_of_router(node):
+            yield from _instances(network)
+    elif kind == "route-table":
+        for network in node.neighbours("virtual-network", TABLE_LINK):
             yield from _instances(network)
     elif kind == "bgpvpn":
         for network in node.neighbours("virtual-network", "bgpvpn-network"):

@@ -27,6 +27,7 @@ from .mesh import ATTRIBUTE, mesh
 from .numbers import TargetNumbers
 from .policies import connections
 from .reaction import Agenda, Unit
+from .routes import static_routes
 from .security_groups import EGRESS, INGRESS, group_rules
 from .targets import NO_TARGETS, VXLAN_ROUTING, configured_targets
 from .wiring import default_instance, global_as, network_of
@@ -234,6 +235,7 @@ class Transformer:
         if uuid is not None:
             attributes = {target: {"import_export": value} for target, value in wanted.items()}
             await self._set_targets("routing-instance", uuid, attributes)
+            await self._set_routes(uuid, static_routes(node))
 
     async def _router(self, name: str) -> None:
         """The route target of one logical router."""
@@ -250,6 +252,14 @@ class Transformer:
         uuid = await self._writer.find("logical-router", name.split(":"))
         if uuid is not None:
             await self._set_targets("logical-router", uuid, {target: None})
+
+    async def _set_routes(self, uuid: str, routes: list[dict[str, Any]]) -> None:
+        wanted = {"route": routes} if routes else None
+        stored = await self._writer.load(uuid)
+        if stored is None or stored.properties.get("static_route_entries") == wanted:
+            return
+        if await self._writer.update("routing-instance", uuid, {"static_route_entries": wanted}):
+            self.counters["writes"] += 1
 
     async def _released(self, owner: str, autonomous_system: int) -> None:
         target = await self._numbers.release(owner, autonomous_system)

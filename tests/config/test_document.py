@@ -76,6 +76,6 @@ def test_a_refusal_names_the_object() -> None:
     site = Site()
     site.project()
     text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], colour: red}]"
-    with pytest.raises(DocumentError, match="virtual-network default-domain:demo:x: .*colour"):
+    with pytest.raises(DocumentError, match=r"virtual-network default-domain:demo:x: .*colour"):
         site.run(load(site.writer, parse(text)))
     assert site.find("virtual-network", *DEMO, "x") is None

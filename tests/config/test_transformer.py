@@ -160,6 +160,28 @@ def test_a_logical_router_joins_its_networks(site: Site) -> None:
     assert site.find("route-target", target) is None and site.find("route-target", "target:64512:7") is None
 
 
+def test_route_tables_become_static_routes(site: Site) -> None:
+    transformer = site.transformer()
+    uuid = site.network("blue")
+    routes = [
+        {"prefix": "0.0.0.0/0", "next_hop": "10.1.0.5", "next_hop_type": "ip-address"},
+        {"prefix": "10.9.0.0/16", "next_hop": "d:p:si", "next_hop_type": "service-instance"},
+    ]
+    table = site.create("route-table", *DEMO, "rt", routes={"route": routes})
+    change(site, "virtual-network", uuid, route_table_refs=[{"to": [*DEMO, "rt"]}])
+    instance = site.find("routing-instance", *DEMO, "blue", "blue")
+    assert instance is not None
+    default = {"prefix": "0.0.0.0/0", "next_hop": "10.1.0.5", "route_target": [], "community": []}
+    assert instance["static_route_entries"] == {"route": [default]}
+    routes[0]["next_hop"] = "10.1.0.6"
+    change(site, "route-table", table, routes={"route": routes})
+    instance = site.read("routing-instance", instance["uuid"])
+    assert instance["static_route_entries"]["route"][0]["next_hop"] == "10.1.0.6"
+    assert idle(site, transformer)
+    change(site, "virtual-network", uuid, route_table_refs=[])
+    assert "static_route_entries" not in site.read("routing-instance", instance["uuid"])
+
+
 # -- policies
 
 
