@@ -115,19 +115,21 @@ class RoutingCore:
         ValueError when an instance of this name exists.
         """
         if settings.is_master:
+            self._detach(self.master)
             self.master.configure(settings, self.settings.router_id, self.settings.autonomous_system)
+            self._attach(self.master)
             return self.master
         if settings.name in self.instances:
             raise ValueError(f"instance {settings.name} exists")
         instance = self._create(settings)
-        self._track_targets()
+        self._track_targets(*instance.tables.values())
         self._touch_targets(instance.imports | set(instance.exports))
         self.route_targets.configured(instance, instance.imports)
         return instance
 
-    def _track_targets(self) -> None:
+    def _track_targets(self, *tables: Table) -> None:
         """Know the routes of each target: needed once there is an instance, or a peer that filters."""
-        for table in self.tables.values():
+        for table in (*self.master.tables.values(), *tables):
             if table.replicates:
                 table.track_targets()
 
@@ -223,13 +225,13 @@ class RoutingCore:
     def _touch_targets(self, targets: Iterable[bytes]) -> None:
         """Replicate anew what carries, or is exported with, one of these targets."""
         instances: dict[Instance, None] = {}
+        tables = [table for table in self.tables.values() if table.targets]
         for target in targets:
             instances.update(self.replicator.exporters.get(target, {}))
-            for table in self.tables.values():
-                if table.tracking:
-                    for route in table.targets.get(target, ()):
-                        if not route.dirty:
-                            self.mark(route)
+            for table in tables:
+                for route in table.targets.get(target, ()):
+                    if not route.dirty:
+                        self.mark(route)
         for instance in instances:
             self._touch_instance(instance)
 

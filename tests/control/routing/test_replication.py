@@ -328,9 +328,10 @@ def test_two_instances_of_one_name_are_refused(blue_red: Bench) -> None:
 
 def test_settings_of_the_master(bench: Bench) -> None:
     bench.core.add_instance(
-        InstanceSettings(name=MASTER_INSTANCE, virtual_network="net", virtual_network_index=1, is_master=True)
+        InstanceSettings(name=MASTER_INSTANCE, virtual_network="net", virtual_network_index=8, is_master=True)
     )
-    assert bench.core.virtual_network_name(64512, 1) == "net"
+    assert bench.core.virtual_network_name(64512, 8) == "net"
+    assert bench.core.virtual_network_name(64512, 1) == "unresolved"
     assert bench.core.instances[MASTER_INSTANCE].tables[1 << 8 | 1].name == "inet.0"  # type: ignore[index]
 
 

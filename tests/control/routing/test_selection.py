@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
-from contrail_emulator.control.routing import Flag, Path, Source, SourceKind
+from contrail_emulator.control.routing import CoreSettings, Flag, Path, RoutingCore, Source, SourceKind
 from contrail_emulator.control.routing.attribute_set import AttributeTable
 from contrail_emulator.control.routing.selection import compare, compare_preference
 from contrail_emulator.control.routing.table import Route
 
+ROUTE = Route(RoutingCore(CoreSettings(autonomous_system=64512, router_id=1), {}).tables["inet.0"], b"\x00")
 STICKY = ext_community.mac_mobility(True, 0)
 ORIGIN_VN = (ext_community.origin_vn(64512, 5),)
 
@@ -37,7 +38,7 @@ def path(
     fields.setdefault("local_pref", 100)
     fields["as_path"] = AsPath(fields.pop("path", ((2, (65001,)),)))
     shared = (AttributeTable() if table is None else table).acquire(Attributes.make(**fields))
-    return Path(cast(Route, None), where or source(), shared, b"", int(flags), path_id, b"")
+    return Path(ROUTE, where or source(), shared, b"", int(flags), path_id, b"")
 
 
 def sign(number: int) -> int:
