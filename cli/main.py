@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 
 from contrail_emulator import __version__
 from contrail_emulator.lab.errors import LabError
 
-from . import running, show
+from .options import LogOptions
+
+COMMANDS: Mapping[str, str] = MappingProxyType({"up": "running", "demo": "running", "show": "show", "ping": "show"})
+"""Command -> its module here, imported only when the command is used: `show` should not wait for a whole lab to load."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="contrail-emulator")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), default="warn", show_default=True)
 @click.option("--log-json", is_flag=True, help="Log JSON lines.")
@@ -21,13 +39,7 @@ from . import running, show
 @click.pass_context
 def cli(context: click.Context, log_level: str, log_json: bool, log_file: Path | None) -> None:
     """OpenContrail / Tungsten Fabric's control plane: real BGP, real XMPP, a forwarding model, one process."""
-    context.obj = running.LogOptions(log_level, log_json, log_file)
-
-
-cli.add_command(running.up)
-cli.add_command(running.demo)
-cli.add_command(show.show)
-cli.add_command(show.ping)
+    context.obj = LogOptions(log_level, log_json, log_file)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import click
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from contrail_emulator.base import log
@@ -21,29 +19,19 @@ from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.lab import Lab
 from contrail_emulator.lab.model import LabFile
 
+from .options import LogOptions
 from .screen import Screen, screen
 
 CONVERGE_SECONDS = 30.0
 WATCH_SECONDS = 1.0
-CAPTURE_NAME = "{}.pcapng"
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """What the command line says about logging."""
-
-    level: str
-    json: bool
-    file: Path | None
-
-    def apply(self) -> None:
-        try:
-            stream = self.file.open("a", encoding="utf-8") if self.file is not None else None
-        except OSError as error:
-            raise LabError(f"--log-file {self.file}: {error.strerror}") from error
-        # Without this Twisted prints critical events itself, a second time and over several lines.
-        globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
-        log.configure(self.level, self.json, stream)
+def _log(options: LogOptions) -> None:
+    try:
+        stream = options.file.open("a", encoding="utf-8") if options.file is not None else None
+    except OSError as error:
+        raise LabError(f"--log-file {options.file}: {error.strerror}") from error
+    log.configure(options.level, options.json, stream)
 
 
 @click.command()
@@ -60,7 +48,7 @@ class LogOptions:
 @click.pass_obj
 def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout: float) -> int:
     """Run the lab that the file LAB describes, until Ctrl-C."""
-    options.apply()
+    _log(options)
     file = LabFile.load(lab)
     return _run(lambda reactor: _up(reactor, file, capture, once, timeout))
 
@@ -72,7 +60,7 @@ def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout
 @click.pass_obj
 def demo(options: LogOptions, capture: Path | None) -> int:
     """Run the built-in lab: two agents, three machines, DNS and a real BGP gateway; check it; stop."""
-    options.apply()
+    _log(options)
     with resources.as_file(resources.files("contrail_emulator.lab") / "data" / "demo.yaml") as path:
         file = LabFile.load(path)
     return _run(lambda reactor: _up(reactor, file, capture or Path("demo.pcapng"), True, CONVERGE_SECONDS))

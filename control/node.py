@@ -20,7 +20,7 @@ from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.schema import Schema
 from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
-from contrail_emulator.control.routing import CoreSettings, InstanceSettings, RoutingCore
+from contrail_emulator.control.routing import CoreSettings, Encoder, InstanceSettings, RoutingCore
 from contrail_emulator.control.xmpp.server import ServerSettings, XmppServer
 from contrail_emulator.control.xmpp.session import Session
 from contrail_emulator.control.xmpp.stanza import Stanza
@@ -59,7 +59,7 @@ class Plane:
         self.identity = identity
         router_id = int(IPv4Address(identity.router_id))
         self.flusher = Flusher(reactor, self._pause, self._resume)
-        encoders = {
+        encoders: dict[str, Encoder] = {
             "bgp": BgpEncoder(),
             "xmpp": XmppEncoder(identity.autonomous_system, self._network_name, self._instance_network),
         }

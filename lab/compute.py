@@ -11,6 +11,7 @@ from typing import Any
 
 from contrail_emulator.agent.agent import Agent
 from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
+from contrail_emulator.agent.oper.prefix import Prefix
 from contrail_emulator.agent.port import Port
 from contrail_emulator.agent.settings import AgentSettings, DnsServerAddress
 from contrail_emulator.base.pcap import Capture
@@ -147,9 +148,9 @@ class Compute:
             return set()
         if self.vrouter is None:
             return {
-                f"{IPv4Address(key.address)}/{key.length}"
-                for key, route in vrf.inet.items()
-                if route.active is not None
+                f"{IPv4Address(route.key.address)}/{route.key.length}"
+                for route in vrf.inet.values()
+                if route.active is not None and isinstance(route.key, Prefix)
             }
         return {
             f"{IPv4Address(route.prefix)}/{route.prefix_len}"

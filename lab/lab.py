@@ -125,8 +125,7 @@ class Lab:
     async def _start(self) -> None:
         self._make_routers()
         if self.capture_path is not None:
-            self.capture = Capture(self.capture_path, time.time)
-            wireshark.write_profile(self.capture_path, self.file)
+            self.capture = _open_capture(self.capture_path, self.file)
         for router in self.routers.values():
             await router.start()
         schema = load_schema()
@@ -315,6 +314,14 @@ class Lab:
             if self.reactor.seconds() >= deadline:
                 raise LabError(f"after {timeout:g} s still not so: {what}")
             await deferLater(self.reactor, POLL_SECONDS / 5, lambda: None)
+
+
+def _open_capture(path: Path, file: LabFile) -> Capture:
+    try:
+        wireshark.write_profile(path, file)
+        return Capture(path, time.time)
+    except OSError as error:
+        raise LabError(f"capture {path}: {error.strerror}") from error
 
 
 def _router_class(peer: BgpPeer) -> type[Router]:

@@ -1,14 +1,15 @@
 """The fixture `lab`: `@pytest.mark.lab("two.yaml")` names the lab file, beside the test or anywhere up to the root.
 
-Ports are drawn free for every test. When a test fails, the capture's path and the last session events are in its report.
+Ports are drawn free, and loopback addresses per process (xdist worker), for every test. When a test fails, the capture's path and the last session events are in its report.
 Nothing of the package is imported before a test asks for the fixture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 EVENTS = 40
 _CAPTURE = pytest.StashKey[Path]()
-_EVENTS = pytest.StashKey[Any]()
+_EVENTS: pytest.StashKey[Iterable[str]] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,9 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """A running lab, stopped after the test."""
-    from twisted.logger import LogEvent, globalLogPublisher
+    from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, LogLevelFilterPredicate, globalLogPublisher
+
+    from zope.interface import implementer
 
     from contrail_emulator.base.log import text_line
+    from contrail_emulator.lab.isolate import SLICES, isolated
     from contrail_emulator.lab.model import LabFile
     from contrail_emulator.lab.sync import Lab
 
@@ -41,17 +45,19 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     events: list[str] = []
     request.node.stash[_EVENTS] = events
 
+    @implementer(ILogObserver)
     def remember(event: LogEvent) -> None:
         events.append(text_line(event))
         del events[:-EVENTS]
 
-    globalLogPublisher.addObserver(remember)
+    observer = FilteringLogObserver(remember, [LogLevelFilterPredicate(LogLevel.info)])
+    globalLogPublisher.addObserver(observer)
     try:
         file = LabFile.load(_find(request.path.parent, request.config.rootpath, marker.args[0]))
-        with Lab(_any_ports(file), capture=capture) as running:
+        with Lab(isolated(file, SLICES[os.getpid() % len(SLICES)]), capture=capture) as running:
             yield running
     finally:
-        globalLogPublisher.removeObserver(remember)
+        globalLogPublisher.removeObserver(observer)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,22 +78,3 @@ def _find(folder: Path, root: Path, name: str) -> Path:
         if candidate == root:
             break
     return folder / name
-
-
-def _any_ports(file: Any) -> Any:
-    """The lab with every port free to choose, so that tests never collide."""
-    return file.model_copy(
-        update={
-            "control_nodes": tuple(
-                node.model_copy(update={"bgp_port": 0, "xmpp_port": 0, "introspect_port": 0})
-                for node in file.control_nodes
-            ),
-            "bgp_peers": tuple(
-                peer if peer.kind == "external" else peer.model_copy(update={"port": 0}) for peer in file.bgp_peers
-            ),
-            "agents": tuple(agent.model_copy(update={"introspect_port": 0}) for agent in file.agents),
-            "dns": None
-            if file.dns is None
-            else file.dns.model_copy(update={"port": 0, "xmpp_port": 0, "introspect_port": 0}),
-        }
-    )

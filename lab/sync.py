@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.process import reapAllProcesses
 from twisted.python.failure import Failure
 
 from . import lab as asynchronous
@@ -25,6 +26,7 @@ from .model import LabFile
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
+REAP_SECONDS = 0.02
 
 
 class Driver:
@@ -32,9 +34,15 @@ class Driver:
 
     def __init__(self) -> None:
         self.loop = asyncio.SelectorEventLoop()
-        self.reactor = AsyncioSelectorReactor(self.loop)
+        self.reactor: Any = AsyncioSelectorReactor(self.loop)
         self.reactor.startRunning(installSignalHandlers=False)
+        self._reap()
         self.loop.run_until_complete(asyncio.sleep(0))
+
+    def _reap(self) -> None:
+        """Without signal handlers nobody tells the reactor that a child ended: look."""
+        reapAllProcesses()
+        self.reactor.callLater(REAP_SECONDS, self._reap)
 
     def call(self, work: Callable[[], Awaitable[T]], timeout: float = DEFAULT_TIMEOUT) -> T:
         """Runs the reactor until `work` is done; its exception is raised here.
@@ -70,10 +78,9 @@ class Driver:
     def close(self) -> None:
         """Ends the loop; what still waits on it is gone."""
         if not self.loop.is_closed():
-            self.reactor.fireSystemEvent("shutdown")
             self.reactor.disconnectAll()
-            self.loop.run_until_complete(asyncio.sleep(0))
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.reactor.callLater(0, self.reactor.stop)
+            self.loop.run_forever()  # until the reactor's own shutdown events have stopped the loop
             self.loop.close()
 
 

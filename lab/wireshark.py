@@ -40,7 +40,7 @@ def write_profile(capture: Path, file: LabFile) -> Path:
     the printed command.
     """
     folder = capture.with_name(capture.name + ".profile")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     entries = []
     for value in decode_as(file):
         selector, protocol = value.split(",")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IReactorProcess, IReactorUNIX
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
@@ -69,7 +71,7 @@ class ExaBgp(Router):
     program = "exabgp"
 
     def __init__(
-        self, reactor: IReactorProcess, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
+        self, reactor: Any, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
     ) -> None:
         super().__init__(reactor, peer, neighbours, directory)
         self._announced: list[GatewayRoute] = list(peer.routes)
@@ -83,14 +85,14 @@ class ExaBgp(Router):
         if unknown:
             raise LabError(f"bgp_peers: {self.name}: ExaBGP does not speak {', '.join(unknown)}")
         socket = self.directory / "api.sock"
-        socket.unlink(missing_ok=True)
-        factory = _RelayFactory(self)
-        self._listener = IReactorUNIX(self.reactor).listenUNIX(str(socket), factory, mode=0o600)
+        if self._listener is None:
+            self._listener = IReactorUNIX(self.reactor).listenUNIX(str(socket), _RelayFactory(self), mode=0o600)
         configuration = self.directory / "exabgp.conf"
         configuration.write_text(self._configuration(socket), encoding="utf-8")
         configuration.chmod(0o600)
         environment = {
-            "exabgp_daemon_drop": "false",
+            # Its own user: as another one (nobody, by default) it would outlive a leash that was killed.
+            "exabgp_daemon_user": pwd.getpwuid(os.getuid()).pw_name,
             "exabgp_api_cli": "false",
             "exabgp_api_ack": "false",
             "exabgp_tcp_bind": str(self.peer.address),

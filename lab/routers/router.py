@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorProcess
 from twisted.logger import Logger
 
 from ..errors import LabError
@@ -42,7 +42,7 @@ class Router(abc.ABC):
     program: str
 
     def __init__(
-        self, reactor: IReactorProcess, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
+        self, reactor: Any, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
     ) -> None:
         self.reactor = reactor
         self.peer = peer
@@ -119,6 +119,7 @@ class Router(abc.ABC):
 
     async def refresh(self) -> None:
         """Brings `learnt` up to date, where that takes asking the router."""
+        return
 
     @property
     def learnt(self) -> set[str] | None:

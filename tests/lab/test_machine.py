@@ -1,16 +1,20 @@
 """The stand-in machine against a scripted Ethernet segment, judged by scapy."""
 
 from ipaddress import IPv4Address, IPv4Network
+from typing import TypeVar
 
 import pytest
 from scapy.layers.dns import DNS, DNSQR, DNSRR
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from contrail_emulator.lab.machine import Identity, Machine, NoAnswer
 
+T = TypeVar("T")
 MAC = bytes.fromhex("020000000001")
 PEER_MAC = "02:00:00:00:00:02"
 SUBNET = IPv4Network("10.1.0.0/24")
@@ -57,14 +61,17 @@ def test_ping_asks_arp_then_sends_an_echo_and_counts_the_reply(segment: Segment)
     echo = segment.take()
     assert echo.dst == PEER_MAC and echo[ICMP].type == 8 and checksums_hold(echo)
     segment.clock.advance(0.25)
-    reply = IP(src="10.1.0.4", dst="10.1.0.3") / ICMP(type=0, id=echo[ICMP].id, seq=echo[ICMP].seq) / Raw(bytes(echo[Raw]))
+    reply = (
+        IP(src="10.1.0.4", dst="10.1.0.3") / ICMP(type=0, id=echo[ICMP].id, seq=echo[ICMP].seq) / Raw(bytes(echo[Raw]))
+    )
     segment.machine.receive(bytes(Ether(src=PEER_MAC, dst=echo.src) / reply))
-    result = segment_result(done)
+    result = outcome(done)
     assert (result.sent, result.received, result.times) == (1, 1, [0.25])
 
 
-def segment_result(done):  # type: ignore[no-untyped-def]
-    found: list[object] = []
+def outcome(done: Deferred[T]) -> T:
+    """What a Deferred that has fired holds."""
+    found: list[T] = []
     done.addCallback(found.append)
     assert found, "not done yet"
     return found[0]
@@ -74,7 +81,7 @@ def test_ping_without_answer_ends_in_time(segment: Segment) -> None:
     done = segment.machine.ping(SUBNET[4], count=2, timeout=1.0, interval=0.5)
     segment.answer_arp()
     segment.clock.pump([0.5, 1.0])
-    result = segment_result(done)
+    result = outcome(done)
     assert (result.sent, result.received) == (2, 0)
     assert not segment.clock.getDelayedCalls()
 
@@ -114,7 +121,7 @@ def test_resolve_reads_the_answer(segment: Segment) -> None:
     answer = DNS(id=query[DNS].id, qr=1, qd=query[DNSQR], an=DNSRR(rrname="vm2.lab.example", rdata="10.1.0.4"))
     packet = IP(src="10.1.0.253", dst="10.1.0.3") / UDP(sport=53, dport=query[UDP].sport) / answer
     segment.machine.receive(bytes(Ether(src=PEER_MAC, dst=query.src) / packet))
-    assert segment_result(done) == ["10.1.0.4"]
+    assert outcome(done) == ["10.1.0.4"]
 
 
 @pytest.mark.parametrize("rcode", [2, 3, 5])
@@ -125,9 +132,9 @@ def test_resolve_tells_the_servers_no(segment: Segment, rcode: int) -> None:
     answer = DNS(id=query[DNS].id, qr=1, rcode=rcode, qd=query[DNSQR])
     packet = IP(src="10.1.0.253", dst="10.1.0.3") / UDP(sport=53, dport=query[UDP].sport) / answer
     segment.machine.receive(bytes(Ether(src=PEER_MAC, dst=query.src) / packet))
-    failed: list[object] = []
-    done.addErrback(lambda failure: failed.append(failure.check(NoAnswer)))
-    assert failed == [NoAnswer]
+    failed: list[Failure] = []
+    done.addErrback(failed.append)
+    assert failed and isinstance(failed[0].value, NoAnswer)
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xff" * 13, MAC + b"\0" * 8, MAC + b"\0" * 6 + b"\x08\x00" + b"\x45", MAC + b"\0" * 6 + b"\x08\x06" + b"\0" * 40, bytes(Ether(dst=MAC.hex(":")) / IP(dst="10.1.0.3", flags=1, frag=3) / Raw(b"x" * 20)), bytes(Ether(dst=MAC.hex(":")) / IP(dst="10.1.0.3", src="10.1.0.9") / UDP(sport=53, dport=41000) / Raw(b"\0" * 5))])  # fmt: skip

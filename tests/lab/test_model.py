@@ -74,7 +74,9 @@ def test_mistake_gives_one_line_with_file_and_line(name: str, tmp_path: Path) ->
 
 def test_error_names_the_line_of_the_fault(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text("name: x\nautonomous_system: 64512\nnetworks:\n  - name: a\n    subnet: 10.0.0.0/24\n    color: blue\n")
+    path.write_text(
+        "name: x\nautonomous_system: 64512\nnetworks:\n  - name: a\n    subnet: 10.0.0.0/24\n    color: blue\n"
+    )
     with pytest.raises(LabError, match=r"bad\.yaml:6: networks\[0\]\.color: unknown key"):
         LabFile.load(path)
 

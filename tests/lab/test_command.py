@@ -1,0 +1,161 @@
+"""The command as a stranger runs it: exit status, one line for an error, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from lab.conftest import demo_with
+
+COMMAND = [sys.executable, "-P", "-m", "contrail_emulator"]
+SECONDS = 60
+
+
+def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=SECONDS, cwd=cwd, check=False)
+
+
+@pytest.fixture
+def lab_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demo lab on this process's own addresses, and a run-time folder of its own."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    path = tmp_path / "lab.yaml"
+    path.write_text(yaml.safe_dump(json.loads(demo_with().model_dump_json(exclude_none=True, exclude={"config"}))))
+    return path
+
+
+@pytest.fixture
+def running(lab_file: Path) -> Iterator[subprocess.Popen[str]]:
+    """`up`, converged and its checks done."""
+    process = subprocess.Popen(
+        [*COMMAND, "up", str(lab_file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("running"):
+            break
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def children(pid: int) -> set[int]:
+    found: set[int] = set()
+    queue = [pid]
+    while queue:
+        parent = queue.pop()
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            for child in task.read_text().split():
+                found.add(int(child))
+                queue.append(int(child))
+    return found
+
+
+def all_gone(pids: set[int]) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        alive = {pid for pid in pids if Path(f"/proc/{pid}").exists() and _state(pid) not in ("Z", "X")}
+        if not alive:
+            return True
+        os.sched_yield()
+    return False
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (OSError, IndexError):
+        return "X"
+
+
+def test_once_runs_the_checks_and_ends_with_0(lab_file: Path, tmp_path: Path) -> None:
+    capture = tmp_path / "once.pcapng"
+    done = call("up", str(lab_file), "--once", "--capture", str(capture))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("✓") == 5 and "✗" not in done.stdout
+    assert done.stderr == ""
+    assert capture.stat().st_size > 10_000
+    assert "bgp" in (tmp_path / "once.pcapng.profile" / "tshark-options").read_text()
+
+
+def test_a_check_that_fails_is_named_and_ends_with_1(lab_file: Path) -> None:
+    lab = yaml.safe_load(lab_file.read_text())
+    lab["underlay"] = {"10.255.1.1": "127.254.254.254"}  # the gateway's data side will listen elsewhere
+    lab["bgp_peers"][0]["routes"][0]["next_hop"] = "10.255.9.9"  # and nobody knows how to get to this next hop
+    lab_file.write_text(yaml.safe_dump(lab))
+    done = call("up", str(lab_file), "--once")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ vm1's packet to 203.0.113.5 leaves towards gateway" in done.stdout
+
+
+def test_show_and_ping_find_the_running_lab(running: subprocess.Popen[str]) -> None:
+    neighbors = json.loads(call("show", "neighbors", "--json").stdout)
+    assert [(row["peer"], row["state"]) for row in neighbors] == [("gateway", "Established")]
+    assert "compute-1" in call("show", "agents").stdout
+    assert "target:64512:100" in call("show", "instances").stdout
+    shown = call("show", "routes", "--table", "bgp.l3vpn.0", "--prefix", "10.1.0.3/32").stdout.splitlines()
+    assert len(shown) == 2 and "10.255.2.1:1:10.1.0.3/32" in shown[1]
+    for what in ("update-groups", "interfaces", "nexthops", "labels", "flows", "drops"):
+        done = call("show", what)
+        assert done.returncode == 0 and done.stdout.strip(), (what, done.stderr)
+    good = call("ping", "vm1", "10.1.0.4", "-c", "2")
+    assert good.returncode == 0 and "2 of 2 answered" in good.stdout
+    bad = call("ping", "vm1", "10.2.0.3", "-c", "1")
+    assert bad.returncode == 1 and "NoDstRt" in bad.stdout
+
+
+def test_interrupt_closes_everything(running: subprocess.Popen[str]) -> None:
+    pids = children(running.pid)
+    assert pids, "the router runs in a child process"
+    running.send_signal(signal.SIGINT)
+    assert running.wait(15) == 0
+    assert all_gone(pids)
+    assert call("show", "agents").returncode == 1
+
+
+def test_killed_it_leaves_no_process(running: subprocess.Popen[str]) -> None:
+    pids = children(running.pid)
+    running.kill()
+    running.wait(10)
+    assert all_gone(pids)
+
+
+MISTAKES = [
+    (["up", "absent.yaml"], 1, "absent.yaml: No such file or directory"),
+    (["up"], 2, "Missing argument 'LAB'"),
+    (["nonsense"], 2, "No such command 'nonsense'"),
+    (["show", "nothing"], 2, "'nothing' is not one of"),
+    (["show", "agents", "--table", "x"], 2, "--table goes with: show routes"),
+    (["show", "agents"], 1, "no lab is running here"),
+    (["show", "agents", "--lab", "other"], 1, "no lab called other is running here"),
+    (["ping", "vm1", "10.1.0"], 2, "ADDRESS"),
+    (["up", "--log-level", "x"], 2, "No such option"),
+    (["up", "lab.yaml", "--timeout", "0"], 2, "--timeout"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "expected"), MISTAKES, ids=[" ".join(row[0]) for row in MISTAKES])
+def test_mistakes_give_one_line(
+    arguments: list[str], status: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == status
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("contrail-emulator: ")
+    assert done.stdout == ""
+
+
+def test_capture_that_cannot_be_written(lab_file: Path) -> None:
+    done = call("up", str(lab_file), "--once", "--capture", "/nowhere/x.pcapng")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "/nowhere/x.pcapng" in done.stderr

@@ -1,0 +1,34 @@
+"""The fixture as a user writes it (design.md, section 4)."""
+
+from pathlib import Path
+
+import pytest
+
+from contrail_emulator.lab.sync import Lab
+
+
+@pytest.mark.lab("two.yaml")
+def test_ping(lab: Lab) -> None:
+    lab.converge(timeout=20)
+    there = lab.machine("vm2").address
+    assert str(there) == "10.1.0.252", "the writer allocates downward from below the DNS address"
+    assert lab.machine("vm1").ping(there).received == 1
+    assert lab.control["control-1"].routes("bgp.l3vpn.0", f"{there}/32")
+
+
+def test_a_failing_test_shows_capture_and_events(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.lab("two.yaml")
+        def test_fails(lab):
+            lab.converge(timeout=20)
+            assert False
+        """
+    )
+    source = Path(__file__).with_name("two.yaml")
+    (pytester.path / "two.yaml").write_text(source.read_text())
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*lab capture*", "*lab.pcapng", "*lab events*"])
