@@ -35,5 +35,9 @@ unit: .venv/installed-tests
 	@$(PY) -m coverage run -m pytest
 	@.venv/bin/coverage report --skip-covered --sort=cover | tail -n 15
 
+# A million hostile messages; for the night, or after touching a parser.
+nightly: .venv/installed-tests
+	@$(PY) tests/control/bgp/wire/fuzzing.py --cases 1000000 --seed $${RANDOM}
+
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .coverage src/*.egg-info
