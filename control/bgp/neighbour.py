@@ -66,7 +66,9 @@ class Peer:
         self._performing = False
         self._paused = False
         self._fault_logged = False
-        self._continue: Any = None
+        self._logged_state = self.core.state
+        self._unfinished: set[int] = set()
+        self._next_turn: Any = None
         self._backlog = 0
 
     # --- for users ----------------------------------------------------------------------------------------------------
@@ -165,8 +167,8 @@ class Peer:
         self._paused = False
         self._apply_pause()
         session = self.core.connections.session
-        if session is not None and self.core.waiting:
-            self._read_on(session.number)
+        if session is not None and session.number not in self._unfinished:
+            self._read(session.number)
 
     def clear(self, subcode: Cease = Cease.ADMIN_RESET) -> None:
         """End the session with this Cease; it comes up again after the idle hold time."""
@@ -239,6 +241,11 @@ class Peer:
             self.core.reconfigured(now)
         self._perform_all()
 
+    def vanish(self) -> None:
+        """Reset every connection without a word: to the peer it is as if we had died."""
+        for transport in self._transports.values():
+            transport.abort()
+
     def remove(self, subcode: Cease) -> None:
         """End for good."""
         self.core.delete(self.reactor.seconds(), subcode)
@@ -259,8 +266,8 @@ class Peer:
 
     def received(self, transport: BgpTransport, data: bytes) -> None:
         self.core.feed(transport.number, data)
-        if self._continue is None and not (self._paused and self._is_session(transport)):
-            self._read_on(transport.number)
+        if transport.number not in self._unfinished:
+            self._read(transport.number)
 
     def lost(self, transport: BgpTransport) -> None:
         """Read what came before the end, it may hold the reason, then close."""
@@ -273,12 +280,12 @@ class Peer:
         self._perform_all()
 
     def blocked_by(self, transport: BgpTransport) -> None:
-        if self._is_session(transport):
+        if self._is_session(transport.number):
             self.core.block(self.reactor.seconds())
             self._arm()
 
     def unblocked_by(self, transport: BgpTransport) -> None:
-        if self._is_session(transport) and self.core.blocked:
+        if self._is_session(transport.number) and self.core.blocked:
             self._backlog = 0
             self.core.unblock(self.reactor.seconds())
             self._perform_all()
@@ -292,25 +299,26 @@ class Peer:
 
     # --- reading in slices --------------------------------------------------------------------------------------------
 
-    def _read_on(self, number: int) -> None:
+    def _read(self, number: int) -> None:
         """Read a slice. When more may be waiting, go on in the next turn and take nothing new till then."""
-        more = self.core.process(self.reactor.seconds(), number, SLICE)
-        if more:
-            self._continue = self.reactor.callLater(0, self._go_on, number)
+        if self._paused and self._is_session(number):
+            return
+        if self.core.process(self.reactor.seconds(), number, SLICE):
+            self._unfinished.add(number)
+            if self._next_turn is None:
+                self._next_turn = self.reactor.callLater(0, self._read_on)
         self._perform_all()
         self._apply_pause()
 
-    def _go_on(self, number: int) -> None:
-        self._continue = None
-        session = self.core.connections.session
-        if self._paused and session is not None and session.number == number:
-            return
-        self._read_on(number)
+    def _read_on(self) -> None:
+        self._next_turn = None
+        unfinished, self._unfinished = self._unfinished, set()
+        for number in sorted(unfinished):
+            self._read(number)
 
     def _apply_pause(self) -> None:
-        hold = self._continue is not None or self._paused
-        for transport in self._transports.values():
-            if hold and (self._continue is not None or self._is_session(transport)):
+        for number, transport in self._transports.items():
+            if number in self._unfinished or (self._paused and self._is_session(number)):
                 transport.pause()
             else:
                 transport.resume()
@@ -327,6 +335,7 @@ class Peer:
                 self._perform(self.core.outputs.popleft())
         finally:
             self._performing = False
+        self._note_state()
         self._arm()
 
     def _perform(self, output: outputs.Output) -> None:
@@ -363,6 +372,18 @@ class Peer:
             self._when_done(handler.sweep_stale(self))
         elif isinstance(output, outputs.RefreshRequested):
             handler.refresh(self, output.family)
+
+    def _note_state(self) -> None:
+        if self.core.state is not self._logged_state:
+            event = self.core.history.last_event
+            self._log.debug(
+                "{peer}: {old} -> {new} after {event}",
+                peer=self.name,
+                old=self._logged_state.value,
+                new=self.core.state.value,
+                event=event.value if event is not None else "",
+            )
+            self._logged_state = self.core.state
 
     def _note_faults(self, faults: list[str]) -> None:
         """The first fault of a session is logged, all are counted (`update_fault`)."""
@@ -428,9 +449,9 @@ class Peer:
         session = self.core.connections.session
         return self._transports.get(session.number) if session is not None else None
 
-    def _is_session(self, transport: BgpTransport) -> bool:
+    def _is_session(self, number: int) -> bool:
         session = self.core.connections.session
-        return session is not None and session.number == transport.number
+        return session is not None and session.number == number
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

@@ -75,12 +75,18 @@ class Speaker:
         """The port we listen on, None when we do not."""
         return int(self._port.getHost().port) if self._port is not None else None
 
-    def stop(self) -> Deferred[None]:
-        """Cease/2 to every peer, close everything. Fires when all connections are closed; peers are gone then."""
+    def stop(self, quietly: bool = False) -> Deferred[None]:
+        """Cease/2 to every peer, close everything. Fires when all connections are closed; peers are gone then.
+
+        `quietly`: reset connections without a NOTIFICATION, as a crash would, so that peers help us to restart.
+        """
         if self._stopped is None:
             self._stopped = Deferred()
             for name in tuple(self._peers):
-                self._peers.pop(name).remove(Cease.ADMIN_SHUTDOWN)
+                peer = self._peers.pop(name)
+                if quietly:
+                    peer.vanish()
+                peer.remove(Cease.ADMIN_SHUTDOWN)
             port, self._port = self._port, None
             listening = maybeDeferred(port.stopListening) if port is not None else succeed(None)
             listening.addCallback(lambda _: self._transports.when_empty())
@@ -186,8 +192,12 @@ class Speaker:
 
     def _clear_listen_key(self, settings: PeerSettings) -> None:
         sock = getattr(self._port, "socket", None)
-        if sock is not None and settings.md5 is not None:
-            set_md5(sock, settings.address, None)
+        if sock is None or settings.md5 is None:
+            return
+        set_md5(sock, settings.address, None)
+        for peer in self._peers.values():
+            if peer.settings.address == settings.address and peer.settings != settings:
+                self._set_listen_key(peer.settings.address, peer.settings.md5)
 
 
 class _Inbound(Factory):

@@ -176,7 +176,7 @@ class Router(Daemon):
         raise AssertionError(f"{type(self).__name__} has no view")
 
     def hold_time(self) -> int:
-        """The negotiated hold time in seconds, as it shows it."""
+        """The negotiated hold time in seconds, as it shows it; 0 while it does not know."""
         raise AssertionError(f"{type(self).__name__} does not say")
 
     def withdraw_inet(self) -> None:

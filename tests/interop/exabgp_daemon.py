@@ -70,7 +70,7 @@ class ExaBgp(Router):
             + f"  family {{\n{families}  }}\n"
             + f"  capability {{\n    asn4 enable;\n    route-refresh enable;\n{restart}  }}\n"
             + (f"  static {{\n{self._routes()}  }}\n" if session.announce else "")
-            + "  api { processes [ relay ]; neighbor-changes; negotiated; receive { parsed; update; } }\n}\n"
+            + "  api { processes [ relay ]; neighbor-changes; negotiated; receive { parsed; update; open; } }\n}\n"
         )
 
     def _routes(self) -> str:
@@ -129,7 +129,7 @@ class ExaBgp(Router):
 
     def hold_time(self) -> int:
         found = [event["neighbor"]["negotiated"] for event in self.events() if event.get("type") == "negotiated"]
-        return int(found[-1]["hold_time"])
+        return int(found[-1]["hold_time"]) if found else 0
 
     def withdraw_inet(self) -> None:
         self.say(f"withdraw route {INET_ROUTE}")

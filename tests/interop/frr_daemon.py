@@ -32,8 +32,13 @@ class Frr(Router):
     def _configuration(self) -> str:
         session = self.session
         us = f"neighbor {session.address}"
+        restart = [
+            f"bgp graceful-restart restart-time {session.graceful_restart}",
+            "bgp graceful-restart preserve-fw-state",
+        ]
         lines = [
             f"bgp router-id {session.router_id}",
+            *(["bgp graceful-restart", *restart] if session.graceful_restart else []),
             "no bgp default ipv4-unicast",
             "no bgp ebgp-requires-policy",
             "no bgp network import-check",
@@ -46,12 +51,6 @@ class Frr(Router):
             f"{us} timers connect 1",
             *([] if session.connect else [f"{us} passive"]),
             *([f"{us} password {session.md5}"] if session.md5 else []),
-            *(
-                ["bgp graceful-restart", f"bgp graceful-restart restart-time {session.graceful_restart}"]
-                if session.graceful_restart
-                else []
-            ),
-            *(["bgp graceful-restart preserve-fw-state"] if session.graceful_restart else []),
         ]
         networks = {
             "inet": f"network {INET_ROUTE} route-map INET",

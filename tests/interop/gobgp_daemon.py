@@ -100,10 +100,9 @@ class GoBgp(Router):
         return self._run(program, "-u", self.address, "-p", str(self._api_port), *arguments, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
-        text = self._gobgp("neighbor", self.session.address, "adj-in", "-a", _OPTION[family], "-j")
-        shown = json.loads(text) or {}
-        paths = [path for found in shown.values() for path in found] if isinstance(shown, dict) else shown
-        return {path["nlri"]["prefix"]: _seen(path) for path in paths}
+        shown = json.loads(self._gobgp("global", "rib", "-a", _OPTION[family], "-j"))
+        paths = [path for found in shown.values() for path in found]
+        return {p["nlri"]["prefix"]: _seen(p) for p in paths if p.get("neighbor-ip") == self.session.address}
 
     def hold_time(self) -> int:
         shown = json.loads(self._gobgp("neighbor", self.session.address, "-j"))

@@ -187,7 +187,7 @@ def test_hold_time_negotiation(bench: Bench, router: type[Router], ours: int, th
     peer, daemon = meet(bench, router, speaker={"hold_time": ours}, session={"hold_time": theirs})
     assert peer.negotiated is not None
     assert peer.negotiated.hold_time == agreed
-    assert daemon.hold_time() == agreed
+    bench.until(lambda: daemon.hold_time() == agreed, "the same hold time over there", seconds=5)
     bench.turn(agreed / 3 + 1)
     assert peer.state is State.ESTABLISHED
 
@@ -221,3 +221,27 @@ def test_graceful_restart_keeps_and_sweeps(bench: Bench, router: type[Router]) -
     bench.until(lambda: "sweep" in bench.routes.told, "End-of-RIB of all families", seconds=90)
     assert peer.state is State.ESTABLISHED
     assert peer.rows()["flap_count"] == 1
+
+
+@pytest.mark.parametrize("router", RESTARTING[1:], ids=lambda router: router.name)
+def test_they_help_us_to_restart(bench: Bench, router: type[Router]) -> None:
+    """We die without a word: our routes stay over there; after we are back, those we do not announce again go."""
+    installed(router)
+    bench.routes.send_end_of_rib = False
+    restart = {"graceful_restart": GracefulRestartSettings(enabled=True, time=60, restarting=True)}
+    wanted = {"graceful_restart": 60, "announce": False, "connect": False}
+    peer, theirs = meet(bench, router, RFC, speaker=restart, session=wanted)
+    port = bench.speakers[0].port
+    announce(peer, INET, [OUR_INET, "192.0.2.128/25"])
+    bench.until(lambda: len(theirs.view("inet")) == 2, "our routes over there")
+    bench.speakers[0].stop(quietly=True)
+    bench.turn(2)
+    assert len(theirs.view("inet")) == 2, "they keep stale routes"
+
+    second = bench.speaker(RFC, port=port, **restart)
+    peer = second.add_peer(peer.settings)
+    bench.up(peer)
+    announce(peer, INET, [OUR_INET])
+    for family in (INET, VPN):
+        peer.send_end_of_rib(family)
+    bench.until(lambda: set(theirs.view("inet")) == {OUR_INET}, "the stale route is swept")
