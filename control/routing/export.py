@@ -91,10 +91,12 @@ class BgpExport:
         key = group.key
         originator = source.router_id or core.settings.router_id
         slot = (group.policy, source.ibgp, originator if key.cluster_id else 0, path.flags & LLGR_STALE)
-        edited: Attributes | None = shared.recall(slot, core.generation)
-        if edited is MISSING:
-            edited = self._edit(key, group.table.family, path, originator)
-            shared.remember(slot, edited)
+        found = shared.recall(slot, core.generation)
+        if found is not MISSING:
+            kept: Attributes | None = found
+            return kept
+        edited = self._edit(key, group.table.family, path, originator)
+        shared.remember(slot, edited)
         return edited
 
     def _edit(self, key: GroupKey, family: Family, path: Path, originator: int) -> Attributes | None:

@@ -127,13 +127,15 @@ class Replicator:
         if table.family is Family.E_VPN and not vpn_keys.is_replicated(key, table.vpn):
             return ()
         slot = (table, kind, path.source.kind)
-        plan: Plan = shared.recall(slot, self._core.generation)
-        if plan is MISSING:
-            if table.vpn:
-                plan = self._from_vpn(table, kind, shared)
-            else:
-                plan = self._from_vrf(table, kind, shared, path.source.kind)
-            shared.remember(slot, plan)
+        found = shared.recall(slot, self._core.generation)
+        if found is not MISSING:
+            kept: Plan = found
+            return kept
+        if table.vpn:
+            plan = self._from_vpn(table, kind, shared)
+        else:
+            plan = self._from_vrf(table, kind, shared, path.source.kind)
+        shared.remember(slot, plan)
         return plan
 
     # --- where to ----------------------------------------------------------------------------------------------------
