@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from contrail_emulator.base.pcap import Capture
 from contrail_emulator.config.graph import Changes, Graph
@@ -90,9 +91,9 @@ class Agent:
         self.records = DnsRecords()
         self.dns_channels = [DnsChannel(settings, server, self.records) for server in settings.dns_servers[:2]]
         self._dns_clients: list[ClientLike] = []
-        self.flows = FlowTable(reactor, self.oper, data_plane, uuid, settings.timers)
+        self.flows = FlowTable(reactor, settings, self.oper, data_plane, uuid)
         self.dns_relay = DnsRelay(reactor, settings, self.oper, rng, capture)
-        self.services = Services(reactor, settings, self.oper, data_plane, self.dns_relay)
+        self.services = Services(settings, self.oper, data_plane, self.dns_relay)
         self.traps = TrapHandler(self.oper, self.flows, self.services)
         self.port_api = PortApi(reactor, settings, self)
         self._introspect: Any = None
@@ -103,7 +104,10 @@ class Agent:
     # --- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> Deferred[None]:
-        """Bring up the data plane, the port API, introspect, then the sessions; fires when the ports are open."""
+        """Bring up the data plane, the port API, introspect, then the sessions; fires when the ports are open.
+
+        Fails with CannotListenError when one is in use.
+        """
         self.data_plane.attach(self.traps.packet)
         self.ksync.start(self.oper.next_hops)
         self.started = True
@@ -119,7 +123,7 @@ class Agent:
                 self._dns_clients.append(client)
                 client.start()
 
-        return opened.addCallback(connect)
+        return opened.addCallbacks(connect, _first_failure)
 
     def stop(self) -> Deferred[None]:
         """Close every session, socket and timer. Learned state and the data plane's tables stay as they are."""
@@ -131,7 +135,6 @@ class Agent:
             self._turn = None
         self.flows.stop()
         self.oper.stop()
-        self.services.stop()
         ended: list[Deferred[Any]] = [*self.controller.stop(), *(client.stop() for client in self._dns_clients)]
         ended += [self.dns_relay.stop(), self.port_api.stop()]
         if self._introspect is not None:
@@ -233,7 +236,6 @@ class Agent:
             self.records.replace(self.oper)
             for channel in self.dns_channels:
                 channel.update()
-            self.services.interfaces_changed()
         else:
             self.oper.flush()
 
@@ -272,3 +274,8 @@ class Agent:
     def flushed(self) -> None:
         self.ksync.flush()
         self.flows.flushed()
+
+
+def _first_failure(failure: Failure) -> Failure:
+    """What went wrong, not that something did."""
+    return failure.value.subFailure if isinstance(failure.value, FirstError) else failure

@@ -10,7 +10,7 @@ from contrail_emulator.base.metrics import Metrics
 
 from .flows.flow import FlowPair, Side
 from .oper.adverts import mac_text
-from .oper.nexthop import Ecmp, Flood, Interface, Link, Receive, Resolve, Tunnel, VrfTranslate
+from .oper.nexthop import Ecmp, Flood, Interface, Receive, Resolve, Tunnel, VrfTranslate
 from .oper.nexthop import NextHop as OperNextHop
 from .oper.path import Path
 from .oper.prefix import Prefix, parse
@@ -198,7 +198,7 @@ def next_hop_text(value: OperNextHop) -> str:
             return f"{kind.value} [" + ", ".join(next_hop_text(m.next_hop) for m in members) + "]"
         case Receive(vif):
             return f"receive vif {vif}"
-        case Resolve(vif) | Link(vif):
+        case Resolve(vif):
             return f"resolve vif {vif}"
         case VrfTranslate(vrf):
             return f"vrf {vrf}"

@@ -322,9 +322,6 @@ class KSync:
                 return NextHop(
                     index, NhType.ENCAP, family, flags, vrf, (vif,), b"" if bridge else mac + GATEWAY_MAC + b"\x08\x00"
                 )
-            case oper_nh.Link(vif, mac):
-                encap = mac + self._settings.mac + b"\x08\x00"
-                return NextHop(index, NhType.ENCAP, Family.INET, NhFlag.VALID, 0, (vif,), encap)
             case oper_nh.Tunnel():
                 return self._tunnel(index, value)
             case oper_nh.VrfTranslate(vrf, flood):

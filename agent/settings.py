@@ -41,6 +41,7 @@ class AgentSettings:
 
     `tunnel_address` is the router id: the next hop that is advertised and the source of tunnels. `bind_address` is
     where sockets are opened (default: the tunnel address). A port of 0 takes a free one; `None` opens nothing.
+    `max_vm_flows` limits the flows of one interface, 0 does not.
     """
 
     name: str

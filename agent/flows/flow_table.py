@@ -13,12 +13,12 @@ from uuid import UUID
 
 from twisted.logger import Logger
 
-from ..ksync import DataPlane, Flow, FlowAction, FlowFlag, FlowKey
+from ..ksync import DataPlane, Flow, FlowAction, FlowDrop, FlowFlag, FlowKey
 from ..oper.interfaces import VmInterface
 from ..oper.oper import Oper
 from ..oper.prefix import Prefix
 from ..oper.vrf import Vrf
-from ..settings import Timers
+from ..settings import AgentSettings
 from .flow import FlowPair, Side
 from .packet import Trap
 from .setup import Answer, Question, answer, is_link_local, question
@@ -32,12 +32,16 @@ class FlowTable:
 
     log = Logger()
 
-    def __init__(self, clock: Any, oper: Oper, data_plane: DataPlane, uuid: Callable[[], UUID], timers: Timers) -> None:
+    def __init__(
+        self, clock: Any, settings: AgentSettings, oper: Oper, data_plane: DataPlane, uuid: Callable[[], UUID]
+    ) -> None:
         self._clock = clock
         self._oper = oper
         self._data_plane = data_plane
         self._uuid = uuid
-        self._timers = timers
+        self._timers = settings.timers
+        self._limit = settings.max_vm_flows
+        self._used: Counter[str] = Counter()
         self._pairs: dict[FlowKey, FlowPair] = {}
         self._changed: set[tuple[int, Prefix]] = set()
         self._recheck_all = False
@@ -54,6 +58,8 @@ class FlowTable:
             self.counters["not IP"] += 1
             return
         found = answer(self._oper, asked)
+        if self._limit and asked.ingress and self._used[found.interface] >= self._limit:
+            found = found._replace(reason=FlowDrop.FLOW_LIMIT, short=True)
         pair = FlowPair(self._uuid(), asked, found, self._clock.seconds())
         pair.forward.index, pair.forward.gen_id = trap.params[0], trap.params[5]
         for key in (found.forward.key, found.reverse.key):
@@ -64,6 +70,7 @@ class FlowTable:
         if found.reason is not None:
             self.counters[found.reason.name] += 1
         self._pairs[found.forward.key] = self._pairs[found.reverse.key] = pair
+        self._used[found.interface] += 1
         if self._install(pair):
             self._start_scan()
             self._traffic(asked, found)
@@ -116,6 +123,8 @@ class FlowTable:
         self._forget(pair)
 
     def _forget(self, pair: FlowPair) -> None:
+        if self._pairs.get(pair.forward.key) is pair:
+            self._used[pair.answer.interface] -= 1
         for side in (pair.forward, pair.reverse):
             if self._pairs.get(side.key) is pair:
                 del self._pairs[side.key]
@@ -136,10 +145,6 @@ class FlowTable:
         for pair in list(self.pairs()):
             if pair.answer.interface == interface.uuid:
                 self._delete(pair)
-
-    def policy_changed(self) -> None:
-        """Access lists or groups changed."""
-        self._recheck_all = True
 
     def flushed(self) -> None:
         """Tables are consistent again: ask anew about every flow that a change may concern."""
@@ -206,9 +211,6 @@ class FlowTable:
     def pairs(self) -> Iterator[FlowPair]:
         """Every pair once."""
         return (pair for key, pair in list(self._pairs.items()) if pair.forward.key == key)
-
-    def find(self, key: FlowKey) -> FlowPair | None:
-        return self._pairs.get(key)
 
     def __len__(self) -> int:
         return len(self._pairs)

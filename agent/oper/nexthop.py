@@ -12,9 +12,8 @@ from enum import Enum
 from .indices import Indices
 
 DISCARD_INDEX = 0
-RPF_DISCARD_INDEX = 1
 L2_RECEIVE_INDEX = 2
-FIRST_INDEX = 3
+FIRST_INDEX = 3  # 1 is the real agent's second discard, for reverse-path failures
 
 
 class Encap(Enum):
@@ -73,14 +72,6 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """To a host of the underlay whose link-layer address is known."""
-
-    vif: int
-    mac: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Tunnel:
     """To another router; `source` and `destination` are IPv4 addresses as integers."""
 
@@ -122,7 +113,7 @@ class Flood:
     members: tuple[Member, ...]
 
 
-NextHop = Discard | L2Receive | Receive | Resolve | Interface | Link | Tunnel | VrfTranslate | Ecmp | Flood
+NextHop = Discard | L2Receive | Receive | Resolve | Interface | Tunnel | VrfTranslate | Ecmp | Flood
 
 DISCARD = Discard()
 L2_RECEIVE = L2Receive()
@@ -188,12 +179,6 @@ class NextHops:
         """The index of a held next hop; 0 (discard) for one that nobody holds."""
         held = self._held.get(value)
         return held.index if held else DISCARD_INDEX
-
-    def by_index(self, index: int) -> NextHop | None:
-        for value, held in self._held.items():
-            if held.index == index:
-                return value
-        return None
 
     def __iter__(self) -> Iterator[tuple[int, NextHop, int]]:
         """(index, value, users), by index."""

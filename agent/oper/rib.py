@@ -127,10 +127,6 @@ class Rib:
             if isinstance(key, Prefix) and table is not Table.MULTICAST:
                 self._inet(self.vrfs[name], table, key)
 
-    def stale(self, path: Path, sequences: dict[Peer, int]) -> bool:
-        """Whether a path is a leftover of an earlier session."""
-        return path.sequence < sequences.get(path.peer, 0)
-
     def _evpn(self, vrf: Vrf, key: EvpnKey) -> None:
         route = vrf.evpn.get(key)
         if route is None:

@@ -11,7 +11,6 @@ from .prefix import Prefix, PrefixTable
 
 FABRIC_VRF = "default-domain:default-project:ip-fabric:__default__"
 FABRIC_VN = "default-domain:default-project:ip-fabric"
-LINK_LOCAL_VN = "default-domain:default-project:__link_local__"
 BROADCAST_MAC = b"\xff" * 6
 ZERO_MAC = bytes(6)
 NO_ADDRESS = Prefix(4, 0, 32)

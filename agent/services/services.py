@@ -6,7 +6,6 @@ ARP, DHCP, DNS, ping of the gateway (reference/agent.md 9).
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from ..flows.packet import ETHERTYPE_IP, ETHERTYPE_IP6, SWITCH_COMMAND, Ethernet, Ip, Trap, to_data_plane
 from ..ksync import DataPlane
@@ -25,18 +24,12 @@ ECHO_REQUEST = 8
 class Services:
     """`counters` by service and outcome."""
 
-    def __init__(self, clock: Any, settings: AgentSettings, oper: Oper, data_plane: DataPlane, relay: DnsRelay) -> None:
+    def __init__(self, settings: AgentSettings, oper: Oper, data_plane: DataPlane, relay: DnsRelay) -> None:
         self._settings = settings
         self._oper = oper
         self._data_plane = data_plane
         self._relay = relay
         self.counters: Counter[str] = Counter()
-
-    def stop(self) -> None:
-        """Nothing is kept between requests."""
-
-    def interfaces_changed(self) -> None:
-        """Answers are made from the tables as they are when a request comes."""
 
     # --- ARP ----------------------------------------------------------------------------------------------------------
 

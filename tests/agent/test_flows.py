@@ -218,3 +218,17 @@ def test_an_inactive_interface_is_a_reason(world: Any, config: Any, new_config: 
     host.agent.oper.by_vif.pop(vif)
     host.send(one, udp(one, "10.1.0.3", "10.1.0.4"))
     assert reasons(host) == [FlowDrop.UNAVAILABLE_INTF]
+
+
+def test_the_flows_of_a_machine_are_limited(world: Any, config: Any) -> None:
+    network = config.network("red", "10.1.0.0/24")
+    ports = [config.machine("compute-1", f"vm{n}", network, f"10.1.0.{n}") for n in (3, 4)]
+    host = world.host("compute-1", "10.0.0.1", config, max_vm_flows=2)
+    one, two = (host.add(port) for port in ports)
+    for sport in (1, 2, 3):
+        host.send(one, udp(one, "10.1.0.3", "10.1.0.4", sport))
+    assert reasons(host) == [None, None, FlowDrop.FLOW_LIMIT]
+    assert len(host.frames(two)) == 2
+    world.run(200)
+    host.send(one, udp(one, "10.1.0.3", "10.1.0.4", 4))
+    assert reasons(host) == [None]

@@ -11,7 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from twisted.internet.protocol import connectionDone
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
@@ -150,3 +151,16 @@ class Http:
     def post(self, port: int | None, path: str, value: Any) -> tuple[int, Any]:
         body = json.dumps(value).encode()
         return self._ask(urllib.request.Request(f"http://127.0.0.1:{port}/{path}", body, method="POST"))
+
+
+def test_a_port_in_use_is_said_so(reactor: Any, until: Until) -> None:
+    taken = reactor.listenTCP(0, ServerFactory(), interface="127.0.0.1")
+    settings = AgentSettings("compute-1", "10.0.0.1", introspect_port=taken.getHost().port)
+    agent = Agent(reactor, settings, NoDataPlane(), rng=random.Random(1), uuid=uuid4)
+    outcome: list[Any] = []
+    agent.start().addBoth(outcome.append)
+    until(lambda: outcome)
+    assert outcome[0].check(CannotListenError)
+    stopped: list[object] = []
+    agent.stop().addBoth(stopped.append)
+    until(lambda: stopped)
