@@ -228,7 +228,7 @@ def test_they_help_us_to_restart(bench: Bench, router: type[Router]) -> None:
     """We die without a word: our routes stay over there; after we are back, those we do not announce again go."""
     installed(router)
     bench.routes.send_end_of_rib = False
-    restart = {"graceful_restart": GracefulRestartSettings(enabled=True, time=60, restarting=True)}
+    restart: dict[str, Any] = {"graceful_restart": GracefulRestartSettings(enabled=True, time=60, restarting=True)}
     wanted = {"graceful_restart": 60, "announce": False, "connect": False}
     peer, theirs = meet(bench, router, RFC, speaker=restart, session=wanted)
     port = bench.speakers[0].port

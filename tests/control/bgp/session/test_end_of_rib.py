@@ -1,10 +1,12 @@
-"""When End-of-RIB may be sent (reference/bgp.md 1.9). Here the process started at 0 with an End-of-RIB time of 300 s."""
+"""When End-of-RIB may be sent (reference/bgp.md 1.9): a process that started at 0, End-of-RIB time 300 s."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+
 from contrail_emulator.base.behaviour import CONTRAIL, RFC
 from contrail_emulator.control.bgp.end_of_rib import SendingState, may_send
 from contrail_emulator.control.bgp.family import Family
@@ -28,7 +30,7 @@ VPN, TARGET = Family.INET_VPN, Family.ROUTE_TARGET
         (70, TARGET, {"configured": False}, True, True),
     ],
 )
-def test_may_send(now: float, family: Family, changes: dict[str, bool], contrail: bool, rfc: bool) -> None:
-    state = replace(STATE, **changes)  # type: ignore[arg-type]  # one field at a time
+def test_may_send(now: float, family: Family, changes: dict[str, Any], contrail: bool, rfc: bool) -> None:
+    state = replace(STATE, **changes)
     assert may_send(now, family, 300, state, CONTRAIL) is contrail
     assert may_send(now, family, 300, state, RFC) is rfc

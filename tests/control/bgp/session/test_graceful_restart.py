@@ -12,7 +12,7 @@ from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.capability import GracefulRestart, RestartFamily
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
-from contrail_emulator.control.bgp.graceful_restart import Helper, Phase
+from contrail_emulator.control.bgp.graceful_restart import Announced, Helper, Phase
 from contrail_emulator.control.bgp.settings import GracefulRestartSettings
 
 END_OF_RIBS = b"".join(update.end_of_rib(family) for family in FAMILIES)
@@ -313,3 +313,48 @@ def test_end_of_rib_timeout_is_configured() -> None:
     driver.take()
     driver.wait(7.1)
     assert driver.take() == ["end-of-rib inet assumed", "end-of-rib inet-vpn assumed"]
+
+
+def test_long_lived_needs_the_same_families_but_for_multicast() -> None:
+    inet, vpn, multicast = {Family.INET: True}, {Family.INET: True, Family.INET_VPN: True}, {Family.ERM_VPN: False}
+
+    def usable(plain: dict[Family, bool], long_lived: dict[Family, bool], time: int = 9) -> bool:
+        helper = Helper()
+        helper.enabled = True
+        announced = Announced(time=5, families=plain, long_lived_time=time, long_lived_families=long_lived)
+        helper.learn(announced, plain)
+        return helper.long_lived_obstacle() is None
+
+    assert usable(inet, inet)
+    assert not usable(inet, vpn)
+    assert usable({**inet, **multicast}, inet)
+    assert usable(inet, {**inet, **multicast})
+    assert not usable(inet, {})
+    assert not usable(inet, inet, time=0)
+    assert not usable(inet, {Family.INET: False})
+
+
+def test_changed_families_end_the_restart() -> None:
+    driver = helping()
+    driver.lose(1)
+    driver.take()
+    driver.core.settings = replace(driver.core.settings, families=(Family.INET,))
+    come_back(driver, restart(families=(Family.INET,)))
+    assert "sweep" in driver.take()
+
+
+def test_loss_while_the_long_lived_time_runs_goes_on_with_its_rest() -> None:
+    driver = helping(10, 1000)
+    driver.lose(1)
+    driver.wait(500)
+    come_back(driver, restart(10), 1000)
+    assert driver.at(State.ESTABLISHED)
+    driver.take()
+    driver.lose(driver.inbound)
+    assert "down gracefully 0/0" in driver.take()
+    driver.wait(10.1)
+    assert "long-lived stale" in driver.take()
+    driver.wait(1000 - 495.2 - 1)
+    assert "sweep" not in driver.take()
+    driver.wait(3)
+    assert "sweep" in driver.take()

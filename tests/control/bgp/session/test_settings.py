@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import pytest
+
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.md5 import md5_option
 from contrail_emulator.control.bgp.settings import (
