@@ -9,6 +9,9 @@ from contrail_emulator.config.layout import StoredObject
 from .draft import Draft
 from .errors import BadRequest, Conflict, Forbidden
 from .hooks import Hook
+from .names import RWX
+from .route_targets import check_target, given_targets
+from .routers import GLOBAL_CONFIG
 
 SYSTEM_NETWORKS = (
     ["default-domain", "default-project", "ip-fabric"],
@@ -49,6 +52,8 @@ class NetworkHook(Hook):
     async def before_create(self, draft: Draft) -> None:
         if draft.properties.get("virtual_network_network_id") is not None:
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
+        await self._check_targets(draft)
+        self._share(draft)
         self.fill_subnets(draft)
         allocator = self.allocator()
         try:
@@ -73,6 +78,7 @@ class NetworkHook(Hook):
         number = draft.properties.get("virtual_network_network_id")
         if number is not None and number != stored.properties.get("virtual_network_network_id"):
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
+        await self._check_targets(draft)
         self.fill_subnets(draft)
         if "virtual_network_properties" in draft.properties:
             old = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
@@ -96,6 +102,24 @@ class NetworkHook(Hook):
         vxlan = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
         if vxlan:
             await self.allocator().free(vxlan, f"{stored.name}_vxlan")
+
+    async def _check_targets(self, draft: Draft) -> None:
+        targets = given_targets(draft.properties)
+        if not targets:
+            return
+        uuid = await self.writer.find("global-system-config", GLOBAL_CONFIG)
+        stored = await self.writer.load(uuid) if uuid is not None else None
+        own = stored.properties.get("autonomous_system") if stored is not None else None
+        for target in targets:
+            check_target(f"virtual-network {draft.name}", target, own)
+
+    def _share(self, draft: Draft) -> None:
+        """A network that everybody may do everything with is a shared one, and the other way round."""
+        perms = draft.properties.get("perms2") or {}
+        if draft.properties.get("is_shared"):
+            draft.properties["perms2"] = {**perms, "global_access": RWX}
+        elif perms.get("global_access") == RWX:
+            draft.properties["is_shared"] = True
 
     async def _reserve_vxlan(self, draft: Draft) -> None:
         number = (draft.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")

@@ -29,6 +29,7 @@ from .hooks import Hook
 from .initial import initialise
 from .interfaces import InterfaceHook
 from .networks import NetworkHook
+from .routers import RouterHook
 
 JSON = TypeVar("JSON")
 STALE_LOCK_SECONDS = 5.0
@@ -69,6 +70,7 @@ class Writer:
             "security-group": SecurityGroupHook(self),
             "instance-ip": InstanceIpHook(self),
             "floating-ip": FloatingIpHook(self),
+            "bgp-router": RouterHook(self),
         }
 
     async def initialise(self, autonomous_system: int = 64512) -> None:

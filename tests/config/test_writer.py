@@ -7,7 +7,7 @@ import pytest
 
 from contrail_emulator.config.ids import ROUTE_TARGETS, VIRTUAL_NETWORKS
 from contrail_emulator.config.testing import Site
-from contrail_emulator.config.testing.site import DEMO
+from contrail_emulator.config.testing.site import DEMO, FABRIC
 from contrail_emulator.config.writer import BadRequest, Conflict, Forbidden, NotFound, WriterError
 
 
@@ -62,6 +62,36 @@ def test_a_vni_is_reserved_in_the_same_space(site: Site) -> None:
     site.run(site.writer.update("virtual-network", site.find("virtual-network", *DEMO, "blue")["uuid"],  # type: ignore[index]
                                 {"virtual_network_properties": {"vxlan_network_identifier": 101}}))  # fmt: skip
     site.network("green", virtual_network_properties={"vxlan_network_identifier": 100})
+
+
+def test_a_shared_network_is_one_with_access_for_all(site: Site) -> None:
+    shared = site.read("virtual-network", site.network("blue", is_shared=True))
+    assert shared["perms2"]["global_access"] == 7
+    open_to_all = site.read("virtual-network", site.network("red", perms2={"global_access": 7}))
+    assert open_to_all["is_shared"] is True
+    assert site.read("virtual-network", site.network("green"))["perms2"]["global_access"] == 0
+
+
+@pytest.mark.parametrize(
+    "target", ["target:64512:8000000", "target:64512:16777216", "target:64512", "64512:1", "target:x:1", "target:1:x"]
+)
+def test_automatic_and_malformed_targets_are_not_for_users(site: Site, target: str) -> None:
+    with pytest.raises(BadRequest, match="virtual-network default-domain:demo:blue"):
+        site.network("blue", import_route_target_list={"route_target": [target]})
+    good = ["target:64512:7999999", "target:64512:16777217", "target:65001:8000000", "target:192.0.2.1:1"]
+    uuid = site.network("blue", route_target_list={"route_target": good})
+    with pytest.raises(BadRequest):
+        site.run(site.writer.update("virtual-network", uuid, {"route_target_list": {"route_target": [target]}}))
+
+
+def test_hold_times_and_as_of_bgp_routers(site: Site) -> None:
+    for wrong in ({"hold_time": 2}, {"hold_time": 65536}, {"autonomous_system": 0}, {"autonomous_system": 70000}):
+        with pytest.raises(BadRequest, match=next(iter(wrong))):
+            site.create("bgp-router", *FABRIC, "one", bgp_router_parameters=wrong)
+    config = site.find("global-system-config", "default-global-system-config")
+    assert config is not None
+    site.run(site.writer.update("global-system-config", config["uuid"], {"enable_4byte_as": True}))
+    site.router("one", autonomous_system=70000, hold_time=0)
 
 
 def test_system_numbers_cannot_be_set(site: Site) -> None:

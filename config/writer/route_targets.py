@@ -1,0 +1,41 @@
+"""Route targets that a user may write: none from the automatic range of the own AS (reference/config.md 3.8)."""
+
+from ipaddress import IPv4Address
+from typing import Any
+
+from .errors import BadRequest
+
+LISTS = ("route_target_list", "import_route_target_list", "export_route_target_list")
+TWO_BYTES = 0xFFFF
+AUTOMATIC_2_BYTE = range(8_000_000, (1 << 24) + 1)
+AUTOMATIC_4_BYTE = range(8_000, (1 << 15) + 1)
+
+
+def given_targets(properties: dict[str, Any]) -> list[str]:
+    """Every target in a network's three lists."""
+    return [target for name in LISTS for target in (properties.get(name) or {}).get("route_target") or []]
+
+
+def check_target(subject: str, target: str, autonomous_system: int | None) -> None:
+    """BadRequest for what is no `target:<AS or address>:<number>`, or is in the automatic range of the own AS."""
+    kind, _, rest = target.partition(":")
+    left, _, right = rest.rpartition(":")
+    if kind != "target" or not _is_number(right) or not (_is_number(left) or _is_address(left)):
+        raise BadRequest(f"{subject}: expected target:<AS or IPv4 address>:<number>, not {target}")
+    if not _is_number(left) or int(left) != autonomous_system:
+        return
+    reserved = AUTOMATIC_4_BYTE if int(left) > TWO_BYTES else AUTOMATIC_2_BYTE
+    if int(right) in reserved:
+        raise BadRequest(f"{subject}: {target} is in the range {reserved[0]}..{reserved[-1]} that the system gives out")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 10
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
