@@ -55,7 +55,10 @@ async def run(check: Check) -> CheckResult:
 def checks(lab: Lab) -> Iterator[Check]:
     """What can be tried with this lab: reachability within and between networks, a gateway's route, a name, a withdrawal."""
     placed = [
-        (agent.name, machine) for agent in lab.file.agents for machine in agent.machines if agent.dataplane == "model"
+        (agent.name, machine)
+        for agent in lab.file.agents
+        for machine in agent.machines
+        if agent.dataplane == "model" and machine.port == "memory"
     ]
     pair = _first(placed, lambda a, b: a[1].network == b[1].network and a[0] != b[0]) or _first(
         placed, lambda a, b: a[1].network == b[1].network

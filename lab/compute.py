@@ -17,17 +17,25 @@ from contrail_emulator.agent.settings import AgentSettings, DnsServerAddress
 from contrail_emulator.base.pcap import Capture
 from contrail_emulator.vrouter_model.drops import Drop
 from contrail_emulator.vrouter_model.ports.fabric_udp import FabricPort
+from contrail_emulator.vrouter_model.ports.tap import TapError, TapPort
 from contrail_emulator.vrouter_model.rows import InetRoute
 from contrail_emulator.vrouter_model.vrouter import VRouter
 
 from .machine import Identity, Machine
+from .errors import LabError
 from .model import Agent as AgentFile
 from .model import LabFile, Network
+from .model import Machine as MachineFile
 from .objects import interface_mac, lab_uuid
 
 FABRIC_VIF = 0
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 RECENT_DROPS = 64
+
+
+def tap_name(machine: str) -> str:
+    """The name of a machine's device: at most 15 bytes."""
+    return f"tap-{machine}"[:15]
 
 
 class Compute:
@@ -52,6 +60,7 @@ class Compute:
         self._reactor = reactor
         self._lab = lab
         self._interfaces: dict[str, str] = {}
+        self._taps: dict[str, TapPort | None] = {}
         self.vrouter: VRouter | None = None
         self.fabric: FabricPort | None = None
         data_plane: DataPlane = NoDataPlane()
@@ -78,6 +87,8 @@ class Compute:
                 dns_servers=dns,
                 tunnel_type="MPLSoUDP",
                 introspect_port=file.introspect_port,
+                introspect_address=str(file.bind),
+                port_api_address=str(file.bind),
                 port_api_port=file.port_api_port or None,
             ),
             data_plane,
@@ -97,9 +108,10 @@ class Compute:
         await self.agent.start()
         for machine in self.file.machines:
             network = self._lab.network(machine.network)
-            self._plug(machine.name, machine.mac, network, addresses[machine.name])
+            self._plug(machine, network, addresses[machine.name])
 
-    def _plug(self, name: str, mac: str | None, network: Network, address: IPv4Address) -> None:
+    def _plug(self, file: MachineFile, network: Network, address: IPv4Address) -> None:
+        name, mac = file.name, file.mac
         interface = lab_uuid(self._lab.name, "interface", name)
         identity = Identity(
             name=name,
@@ -109,15 +121,17 @@ class Compute:
             gateway=network.gateway,
             dns_server=network.dns_server,
         )
-        machine = Machine(identity, lambda frame: self._from_machine(interface, frame), self._reactor)
-        self.machines[name] = machine
+        if file.port == "tap":
+            self._taps[name] = None
+        else:
+            self.machines[name] = Machine(identity, lambda frame: self._from_machine(interface, frame), self._reactor)
         self._interfaces[name] = interface
         self.agent.add_port(
             Port(
                 uuid=interface,
                 vm_uuid=lab_uuid(self._lab.name, "machine", name),
                 vn_uuid=lab_uuid(self._lab.name, "network", network.name),
-                name=f"tap-{name}"[:15],
+                name=tap_name(name),
                 mac=identity.mac.hex(":"),
                 address=str(address),
                 vm_name=name,
@@ -133,8 +147,30 @@ class Compute:
             vif = self.vrouter.interface(interface.index)
             if vif is None:
                 return False
-            self.vrouter.connect(interface.index, self.machines[machine].receive)
+            self._connect(machine, interface.index)
         return True
+
+    def _connect(self, machine: str, vif_index: int) -> None:
+        """The far end of the vif: a stand-in in memory, or a TAP device.
+
+        Raises:
+            LabError: the device cannot be made.
+        """
+        assert self.vrouter is not None
+        if machine in self.machines:
+            self.vrouter.connect(vif_index, self.machines[machine].receive)
+        elif self._taps[machine] is None:
+            tap = TapPort(self._reactor, tap_name(machine), self.vrouter, vif_index)
+            try:
+                tap.start()
+            except TapError as error:
+                raise LabError(f"machine {machine}: {error}") from error
+            self._taps[machine] = tap
+
+    @property
+    def plugged(self) -> set[str]:
+        """Every machine, in memory or on a TAP device."""
+        return set(self._interfaces)
 
     def why_inactive(self, machine: str) -> str:
         """What the machine's interface still lacks."""
@@ -161,6 +197,9 @@ class Compute:
     async def stop(self) -> None:
         for machine in self.machines.values():
             machine.stop()
+        for tap in self._taps.values():
+            if tap is not None:
+                tap.stop()
         await self.agent.stop()
         if self.fabric is not None:
             await self.fabric.stop()

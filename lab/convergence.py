@@ -98,10 +98,10 @@ def _machines(lab: Lab) -> Goal:
         compute = lab.computes.get(agent.name)
         for machine in agent.machines:
             wanted += 1
-            if compute is not None and machine.name in compute.machines and compute.active(machine.name):
+            if compute is not None and machine.name in compute.plugged and compute.active(machine.name):
                 reached += 1
             elif not missing:
-                why = compute.why_inactive(machine.name) if compute and machine.name in compute.machines else "no agent"
+                why = compute.why_inactive(machine.name) if compute and machine.name in compute.plugged else "no agent"
                 missing = f"{machine.name}: {why}"
     return Goal("machines connected", reached, wanted, missing)
 

@@ -103,6 +103,8 @@ class Lab:
         for compute in self.computes.values():
             if machine in compute.machines:
                 return compute
+            if machine in compute.plugged:
+                raise LabError(f"machine {machine} is on a TAP device; what is behind it acts for itself")
         raise LabError(f"no machine is called {machine} (there is: {', '.join(self.machines) or 'none'})")
 
     # Life
@@ -117,7 +119,7 @@ class Lab:
             await self._start()
         except CannotListenError as error:
             await self.stop()
-            raise LabError(f"cannot listen on {error.interface} port {error.port}: {error.socketError}") from error
+            raise LabError(f"cannot listen on {error.interface} port {error.port}: {_reason(error)}") from error
         except LabError:
             await self.stop()
             raise
@@ -168,6 +170,7 @@ class Lab:
                     bgp_port=node.bgp_port,
                     xmpp_port=node.xmpp_port,
                     introspect_port=node.introspect_port,
+                    introspect_address=str(node.address),
                 ),
                 config.client(self.reactor, Graph(), f"contrail-control.{node.name}"),
                 config.schema,
@@ -200,7 +203,7 @@ class Lab:
         metrics = Metrics()
         dns_introspect.register_metrics(self.dns, metrics)
         self._dns_introspect = Introspect(self.reactor, "DNS", dns_introspect.pages(self.dns), metrics)
-        self._dns_introspect_port = await self._dns_introspect.listen(dns.introspect_port)
+        self._dns_introspect_port = await self._dns_introspect.listen(dns.introspect_port, str(dns.address))
 
     async def _allocate(self, config: ConfigNode) -> None:
         for agent in self.file.agents:
@@ -226,12 +229,18 @@ class Lab:
         daemons = [state.DaemonState("lab", self.file.name, f"http://127.0.0.1:{port}")]
         for name, control in self.control.items():
             if control.introspect_port is not None:
-                daemons.append(state.DaemonState("control", name, f"http://127.0.0.1:{control.introspect_port}"))
+                daemons.append(
+                    state.DaemonState("control", name, f"http://{control.settings.address}:{control.introspect_port}")
+                )
         for name, compute in self.computes.items():
             if compute.agent.introspect_port is not None:
-                daemons.append(state.DaemonState("agent", name, f"http://127.0.0.1:{compute.agent.introspect_port}"))
-        if self._dns_introspect is not None:
-            daemons.append(state.DaemonState("dns", "dns", f"http://127.0.0.1:{self._dns_introspect_port}"))
+                daemons.append(
+                    state.DaemonState("agent", name, f"http://{compute.file.bind}:{compute.agent.introspect_port}")
+                )
+        if self._dns_introspect is not None and self.file.dns is not None:
+            daemons.append(
+                state.DaemonState("dns", "dns", f"http://{self.file.dns.address}:{self._dns_introspect_port}")
+            )
         self._state_file = state.write(state.LabState(self.file.name, os.getpid(), tuple(daemons)))
 
     def stop(self) -> Deferred[None]:
@@ -314,6 +323,10 @@ class Lab:
             if self.reactor.seconds() >= deadline:
                 raise LabError(f"after {timeout:g} s still not so: {what}")
             await deferLater(self.reactor, POLL_SECONDS / 5, lambda: None)
+
+
+def _reason(error: CannotListenError) -> str:
+    return str(getattr(error.socketError, "strerror", None) or error.socketError)
 
 
 def _open_capture(path: Path, file: LabFile) -> Capture:

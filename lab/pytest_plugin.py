@@ -28,7 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     """A running lab, stopped after the test."""
-    from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, LogLevelFilterPredicate, globalLogPublisher
+    from twisted.logger import (
+        FilteringLogObserver,
+        ILogObserver,
+        LogEvent,
+        LogLevel,
+        LogLevelFilterPredicate,
+        globalLogPublisher,
+    )
 
     from zope.interface import implementer
 

@@ -70,9 +70,7 @@ class ExaBgp(Router):
 
     program = "exabgp"
 
-    def __init__(
-        self, reactor: Any, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
-    ) -> None:
+    def __init__(self, reactor: Any, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path) -> None:
         super().__init__(reactor, peer, neighbours, directory)
         self._announced: list[GatewayRoute] = list(peer.routes)
         self._learnt: dict[tuple[str, str], str] = {}

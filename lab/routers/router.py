@@ -41,9 +41,7 @@ class Router(abc.ABC):
     log = Logger()
     program: str
 
-    def __init__(
-        self, reactor: Any, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path
-    ) -> None:
+    def __init__(self, reactor: Any, peer: BgpPeer, neighbours: Sequence[Neighbour], directory: Path) -> None:
         self.reactor = reactor
         self.peer = peer
         self.neighbours = neighbours
