@@ -22,6 +22,7 @@ from contrail_emulator.config.store import Delete, Mutation, Put, Store
 
 from . import names
 from .addresses import FloatingIpHook, InstanceIpHook
+from .dns import VirtualDnsHook, VirtualDnsRecordHook
 from .draft import Draft
 from .errors import BadRequest, Conflict, NotFound, Unavailable
 from .groups import SecurityGroupHook
@@ -71,6 +72,8 @@ class Writer:
             "instance-ip": InstanceIpHook(self),
             "floating-ip": FloatingIpHook(self),
             "bgp-router": RouterHook(self),
+            "virtual-DNS": VirtualDnsHook(self),
+            "virtual-DNS-record": VirtualDnsRecordHook(self),
         }
 
     async def initialise(self, autonomous_system: int = 64512) -> None:

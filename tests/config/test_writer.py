@@ -94,6 +94,62 @@ def test_hold_times_and_as_of_bgp_routers(site: Site) -> None:
     site.router("one", autonomous_system=70000, hold_time=0)
 
 
+def virtual_dns(site: Site, name: str, **data: Any) -> str:
+    return site.create("virtual-DNS", "default-domain", name, virtual_DNS_data={"domain_name": "lab.example", **data})
+
+
+def test_virtual_dns_names_times_and_what_comes_next(site: Site) -> None:
+    first = virtual_dns(site, "first", next_virtual_DNS="192.0.2.1", default_ttl_seconds=0)
+    second = virtual_dns(site, "second", next_virtual_DNS="default-domain:first")
+    back = {"domain_name": "lab.example", "next_virtual_DNS": "default-domain:second"}
+    with pytest.raises(Forbidden, match="points back"):
+        site.run(site.writer.update("virtual-DNS", first, {"virtual_DNS_data": back}))
+    with pytest.raises(Forbidden, match="default-domain:second names it"):
+        site.run(site.writer.delete("virtual-DNS", first))
+    site.run(site.writer.delete("virtual-DNS", second))
+    site.run(site.writer.delete("virtual-DNS", first))
+    for kind, data, name in (
+        (Forbidden, {}, "under_score"),
+        (Forbidden, {}, "-hyphen"),
+        (Forbidden, {"domain_name": "a..b"}, "x"),
+        (Forbidden, {"domain_name": "-a.b"}, "x"),
+        (Forbidden, {"domain_name": "a." * 128}, "x"),
+        (BadRequest, {"default_ttl_seconds": 1 << 31}, "x"),
+        (BadRequest, {"next_virtual_DNS": "default-domain:none"}, "x"),
+    ):
+        with pytest.raises(kind):
+            virtual_dns(site, name, **data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "data", "good"),
+    [
+        ("A", "www", "192.0.2.1", True),
+        ("A", "www", "fd00::1", False),
+        ("A", "w_w", "192.0.2.1", False),
+        ("AAAA", "www", "fd00::1", True),
+        ("AAAA", "www", "192.0.2.1", False),
+        ("CNAME", "www", "other.example.", True),
+        ("CNAME", "www", "oth er", False),
+        ("PTR", "192.0.2.1", "www.example", True),
+        ("PTR", "1.2.0.192.in-addr.arpa", "www.example", True),
+        ("PTR", "www", "www.example", False),
+        ("NS", "sub", "default-domain:other", True),
+        ("NS", "sub", "not a name", False),
+    ],
+)
+def test_virtual_dns_records(site: Site, kind: str, name: str, data: str, good: bool) -> None:
+    virtual_dns(site, "dns")
+    record = {"record_name": name, "record_type": kind, "record_class": "IN", "record_data": data}
+    fields = {"fq_name": ["default-domain", "dns", "r"], "virtual_DNS_record_data": record}
+    if good:
+        site.run(site.writer.create("virtual-DNS-record", fields))
+    else:
+        assert "virtual-DNS-record default-domain:dns:r: record_" in refused(
+            site, BadRequest, "virtual-DNS-record", fields
+        )
+
+
 def test_system_numbers_cannot_be_set(site: Site) -> None:
     site.project()
     refused(site, Forbidden, "virtual-network", {"fq_name": [*DEMO, "x"], "virtual_network_network_id": 9})
