@@ -470,7 +470,7 @@ def test_every_rib_equals_the_model(
 ) -> None:
     monkeypatch.setattr(groups, "SLICE", 5)
     lab = Lab(make_bench, seed, nodes, agents, routers, filtered)
-    lab.run(400)
+    lab.run(250)
     lab.tear_down()
 
 
