@@ -16,7 +16,7 @@ from contrail_emulator.lab.errors import LabError
 from .options import LogOptions
 
 COMMANDS: Mapping[str, str] = MappingProxyType({"up": "running", "demo": "running", "show": "show", "ping": "show"})
-"""Command -> its module here, imported only when the command is used: `show` should not wait for a whole lab to load."""
+"""Command -> its module here, imported only when it is used: `show` should not wait for a whole lab to load."""
 
 
 class LazyGroup(click.Group):

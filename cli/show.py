@@ -38,8 +38,8 @@ VIEWS: Mapping[str, View] = {
     "neighbors": View(
         "control", "neighbors",
         (("peer", "peer"), ("address", "peer_address"), ("AS", "peer_asn"), ("type", "peer_type"), ("state", "state"),
-         ("families", "negotiated_address_families"), ("flaps", "flap_count"), ("in", "routes_in"), ("out", "routes_out"),
-         ("last error", "last_error")),
+         ("families", "negotiated_address_families"), ("flaps", "flap_count"), ("in", "routes_in"),
+         ("out", "routes_out"), ("last error", "last_error")),
     ),
     "agents": View(
         "control", "agents",
@@ -53,8 +53,8 @@ VIEWS: Mapping[str, View] = {
     ),
     "routes": View(
         "control", "routes",
-        (("table", "table"), ("prefix", "prefix"), ("source", "source"), ("protocol", "protocol"), ("next hop", "next_hop"),
-         ("label", "label"), ("LP", "local_preference"), ("AS path", "as_path"), ("communities", "communities"),
+        (("table", "table"), ("prefix", "prefix"), ("source", "source"), ("protocol", "protocol"),
+         ("next hop", "next_hop"), ("label", "label"), ("LP", "local_preference"), ("AS path", "as_path"), ("communities", "communities"),
          ("flags", "flags")),
     ),
     "update-groups": View(

@@ -53,7 +53,7 @@ async def run(check: Check) -> CheckResult:
 
 
 def checks(lab: Lab) -> Iterator[Check]:
-    """What can be tried with this lab: reachability within and between networks, a gateway's route, a name, a withdrawal."""
+    """What can be tried with this lab: reachability within and between networks, a gateway's route, a name."""
     placed = [
         (agent.name, machine)
         for agent in lab.file.agents

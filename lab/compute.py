@@ -21,8 +21,8 @@ from contrail_emulator.vrouter_model.ports.tap import TapError, TapPort
 from contrail_emulator.vrouter_model.rows import InetRoute
 from contrail_emulator.vrouter_model.vrouter import VRouter
 
-from .machine import Identity, Machine
 from .errors import LabError
+from .machine import Identity, Machine
 from .model import Agent as AgentFile
 from .model import LabFile, Network
 from .model import Machine as MachineFile
@@ -178,7 +178,7 @@ class Compute:
         return "not known to the agent" if interface is None else interface.why
 
     def prefixes(self, instance: str) -> set[str]:
-        """The IPv4 routes of one routing instance that traffic would use: in the data plane, or without one, the agent's."""
+        """The IPv4 routes of an instance that traffic would use: in the data plane, or without one, the agent's."""
         vrf = self.agent.oper.rib.vrfs.get(instance)
         if vrf is None:
             return set()

@@ -2,5 +2,7 @@
 
 
 class LabError(Exception):
-    """A fault the user can mend: of a lab file (with file and line), of the machine (a port in use, an absent router) or of a
-    run. `str()` is one line."""
+    """A fault the user can mend; `str()` is one line.
+
+    Of a lab file (with file and line), of the machine (a port in use, an absent router) or of a run.
+    """

@@ -1,4 +1,4 @@
-"""A lab at work: configuration, control nodes, real routers, agents and machines, started, watched and stopped together."""
+"""A lab at work: configuration, control nodes, routers, agents and machines, started, watched, stopped together."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ STOP_SECONDS = 10.0
 class Lab:
     """Everything of one lab in this process (routers are child processes).
 
-    `start` brings it up, `converge` waits until it does what it should, `stop` takes all of it down again. `capture` is a
-    pcapng file that gets every byte; `directory` keeps the routers' files and is made (and removed) when not given.
+    `start` brings it up, `converge` waits until it does what it should, `stop` takes all of it down again.
+    `capture` is a pcapng file that gets every byte; `directory` keeps the routers' files and is made (and removed)
+    when not given; `advertise` leaves the state file for `show` and `ping`.
     """
 
     log = Logger()
@@ -156,7 +157,7 @@ class Lab:
             self.fabrics[peer.name] = fabric
 
     def _bound(self, peer: BgpPeer) -> IPv4Address:
-        """Where the data side of a router listens: its tunnel address is its router id, bound to what the underlay says."""
+        """Where a router's data side listens: its tunnel address is its router id, bound to what the underlay says."""
         assert peer.router_id is not None
         return self.file.underlay.get(peer.router_id, peer.address)
 
@@ -244,7 +245,7 @@ class Lab:
         self._state_file = state.write(state.LabState(self.file.name, os.getpid(), tuple(daemons)))
 
     def stop(self) -> Deferred[None]:
-        """Closes every session cleanly, ends every router, removes what the lab left; safe at any time and more than once."""
+        """Closes every session cleanly, ends every router, removes what the lab left; safe more than once."""
         if self._stopped is None:
             self._stopped = Deferred.fromCoroutine(self._stop())
         return self._stopped

@@ -1,8 +1,8 @@
 """A lab file as objects of Contrail's schema, in the order in which they can be written (reference/config.md 3.7-3.10).
 
-The JSON is what the real API server takes: a reference is `{"to": fq-name, "attr": …}`; ids, default routing instances, interface
-links, MACs, id-perms and route targets are left to the writer and the transformer, as they are to the API server and the schema
-transformer.
+The JSON is what the real API server takes: a reference is `{"to": fq-name, "attr": …}`; ids, default routing instances,
+interface links, MACs, id-perms and route targets are left to the writer and the transformer, as they are to the API
+server and the schema transformer.
 """
 
 from __future__ import annotations

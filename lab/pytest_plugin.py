@@ -1,6 +1,7 @@
 """The fixture `lab`: `@pytest.mark.lab("two.yaml")` names the lab file, beside the test or anywhere up to the root.
 
-Ports are drawn free, and loopback addresses per process (xdist worker), for every test. When a test fails, the capture's path and the last session events are in its report.
+Ports are drawn free, and loopback addresses per process (xdist worker), for every test. When a test fails, the capture's
+path and the last session events are in its report.
 Nothing of the package is imported before a test asks for the fixture.
 """
 
@@ -36,7 +37,6 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
         LogLevelFilterPredicate,
         globalLogPublisher,
     )
-
     from zope.interface import implementer
 
     from contrail_emulator.base.log import text_line

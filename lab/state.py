@@ -43,7 +43,7 @@ class LabState:
 
 
 def directory() -> Path:
-    """Where state files are: the user's run-time folder, or one in the temporary folder that only this user may enter."""
+    """Where state files are: the user's run-time folder, or one in the temporary folder that is this user's alone."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK):
         return Path(runtime) / "contrail-emulator"

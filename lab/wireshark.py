@@ -34,10 +34,9 @@ def options(file: LabFile) -> list[str]:
 
 
 def write_profile(capture: Path, file: LabFile) -> Path:
-    """Writes a Wireshark profile and a `tshark` command line beside a capture; returns the profile's folder.
+    """Writes a Wireshark profile and tshark's options beside a capture; returns the profile's folder.
 
-    CAPTURE.profile/decode_as_entries is Wireshark's own format: copy the folder into ~/.config/wireshark/profiles, or run
-    the printed command.
+    CAPTURE.profile/decode_as_entries is Wireshark's own format: copy the folder into ~/.config/wireshark/profiles.
     """
     folder = capture.with_name(capture.name + ".profile")
     folder.mkdir(exist_ok=True)

@@ -20,8 +20,8 @@ def load(path: Path) -> tuple[Any, Mapping[Location, int]]:
     """The document in `path` and, for every value and key in it, its line (from 1).
 
     Raises:
-        LabError: the file can't be read, is not YAML, holds a key twice, or uses an alias (an alias has no line of its own and
-            lets a small file grow without bound).
+        LabError: the file can't be read, is not YAML, holds a key twice, or uses an alias (an alias has no line of its
+            own and lets a small file grow without bound).
     """
     try:
         if path.stat().st_size > MAX_SIZE:

@@ -72,7 +72,8 @@ class Bird(PolledRouter):
         path.chmod(0o600)
 
     def _configuration(self) -> str:
-        head = f"log stderr all;\nrouter id {self.peer.router_id};\nvpn4 table vpntab4;\nvpn6 table vpntab6;\nprotocol device {{}}\n"
+        head = f"log stderr all;\nrouter id {self.peer.router_id};\nprotocol device {{}}\n"
+        head += "vpn4 table vpntab4;\nvpn6 table vpntab6;\n"
         peers = (self._protocol(number, neighbour) for number, neighbour in enumerate(self.neighbours, 1))
         return (
             head + self._static("inet", "ipv4;") + self._static("inet-vpn", "vpn4 { table vpntab4; };") + "".join(peers)

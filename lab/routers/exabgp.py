@@ -198,7 +198,7 @@ class ExaBgp(Router):
 
 
 def _read(family: str, routes: Any) -> Iterator[tuple[str, str]]:
-    """(printed prefix, printed rest) of each route in ExaBGP's JSON; what is not a route (End-of-RIB) is passed over."""
+    """(printed prefix, printed rest) of each route in ExaBGP's JSON; End-of-RIB is passed over."""
     name = next((ours for ours, theirs in FAMILIES.items() if theirs == family), family)
     for route in routes if isinstance(routes, list) else []:
         if not isinstance(route, dict) or "nlri" not in route:

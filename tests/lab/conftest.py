@@ -21,7 +21,7 @@ _slices = itertools.cycle(SLICES[(os.getpid() + step) % len(SLICES)] for step in
 
 
 def demo_with(kind: str = "exabgp", **changes: Any) -> LabFile:
-    """The demo lab with this kind of router; BIRD as an internal peer, OpenBGPD with an inet route (docs/lab-file.md)."""
+    """The demo lab with this kind of router; BIRD as an internal peer, OpenBGPD with an inet route."""
     file = LabFile.load(DEMO)
     gateway = file.bgp_peers[0].model_copy(update={"kind": kind, **changes})
     if kind == "bird":

@@ -137,7 +137,19 @@ def test_resolve_tells_the_servers_no(segment: Segment, rcode: int) -> None:
     assert failed and isinstance(failed[0].value, NoAnswer)
 
 
-@pytest.mark.parametrize("frame", [b"", b"\xff" * 13, MAC + b"\0" * 8, MAC + b"\0" * 6 + b"\x08\x00" + b"\x45", MAC + b"\0" * 6 + b"\x08\x06" + b"\0" * 40, bytes(Ether(dst=MAC.hex(":")) / IP(dst="10.1.0.3", flags=1, frag=3) / Raw(b"x" * 20)), bytes(Ether(dst=MAC.hex(":")) / IP(dst="10.1.0.3", src="10.1.0.9") / UDP(sport=53, dport=41000) / Raw(b"\0" * 5))])  # fmt: skip
+TO_US = Ether(dst=MAC.hex(":"))
+NONSENSE = {
+    "empty": b"",
+    "no header": b"\xff" * 13,
+    "no payload": MAC + b"\0" * 8,
+    "IP of one byte": MAC + b"\0" * 6 + b"\x08\x00" + b"\x45",
+    "ARP of another kind": MAC + b"\0" * 6 + b"\x08\x06" + b"\0" * 40,
+    "fragment": bytes(TO_US / IP(dst="10.1.0.3", flags=1, frag=3) / Raw(b"x" * 20)),
+    "no DNS": bytes(TO_US / IP(dst="10.1.0.3", src="10.1.0.9") / UDP(sport=53, dport=41000) / Raw(b"\0" * 5)),
+}
+
+
+@pytest.mark.parametrize("frame", NONSENSE.values(), ids=NONSENSE.keys())
 def test_nonsense_is_ignored(segment: Segment, frame: bytes) -> None:
     segment.machine.receive(frame)
     assert not segment.sent

@@ -38,7 +38,7 @@ def test_names_and_addresses_left_out_are_counted() -> None:
 
 MISTAKES = {
     "unknown key": ("name: demo", "name: demo\nfoo: 1", "3: foo: unknown key"),
-    "bad address": ("10.255.2.2", "10.255.2", "agents[1].tunnel_address: expected a valid IPv4 address, got '10.255.2'"),
+    "bad address": ("10.255.2.2", "10.255.2", "tunnel_address: expected a valid IPv4 address, got '10.255.2'"),
     "one address twice": ("10.1.0.4", "10.1.0.3", "machines[0].address: 10.1.0.3 already is the address of vm1"),
     "no such network": ("network: red", "network: green", "no network is called green (there is: blue, red)"),
     "name twice": ("name: vm2", "name: vm1", "vm1 already is a machine of compute-1"),
@@ -48,7 +48,7 @@ MISTAKES = {
     "key twice": ("name: demo", "name: demo\nname: again", "3: name stands here twice"),
     "not YAML": ("dns: {", "dns: [", "not YAML"),
     "missing": ("autonomous_system: 64512\n", "", "autonomous_system: expected, but it is not there"),
-    "AS 0": ("autonomous_system: 64512", "autonomous_system: 0", "autonomous_system: expected greater than or equal to 1, got 0"),
+    "AS 0": ("autonomous_system: 64512", "autonomous_system: 0", "expected greater than or equal to 1, got 0"),
     "tunnel address twice": ("10.255.2.2", "10.255.2.1", "10.255.2.1 is already that of agents[0]"),
     "peer named as a node": ("name: gateway", "name: control-1", "control-1 is a control node"),
     "alias": ("name: demo", "name: &a demo\ncapture: *a", "aliases (*a) are not accepted"),
@@ -97,7 +97,16 @@ def test_file_that_is_not_there_and_bytes_that_are_no_text(tmp_path: Path) -> No
         LabFile.load(tmp_path / "bad.yaml")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "autonomous_system", "agents", "networks", "machines", "address", "dns", "bgp_peers", "x"]), inner, max_size=4), max_leaves=12))  # fmt: skip
+KEYS = ["name", "autonomous_system", "agents", "networks", "machines", "address", "dns", "bgp_peers", "x"]
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+DATA = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(DATA)
 def test_any_data_is_a_lab_or_a_lab_error(data: object) -> None:
     if isinstance(data, dict):
         try:
