@@ -54,8 +54,8 @@ VIEWS: Mapping[str, View] = {
     "routes": View(
         "control", "routes",
         (("table", "table"), ("prefix", "prefix"), ("source", "source"), ("protocol", "protocol"),
-         ("next hop", "next_hop"), ("label", "label"), ("LP", "local_preference"), ("AS path", "as_path"), ("communities", "communities"),
-         ("flags", "flags")),
+         ("next hop", "next_hop"), ("label", "label"), ("LP", "local_preference"), ("AS path", "as_path"),
+         ("communities", "communities"), ("flags", "flags")),
     ),
     "update-groups": View(
         "control", "update-groups",

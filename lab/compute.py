@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from contrail_emulator.agent.agent import Agent
+from contrail_emulator.agent.channels.decode import Decoder
 from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
 from contrail_emulator.agent.oper.prefix import Prefix
 from contrail_emulator.agent.port import Port
@@ -39,7 +40,8 @@ def tap_name(machine: str) -> str:
 
 
 class Compute:
-    """`control_nodes` are (address, port) pairs, `underlay` maps tunnel addresses to bound ones."""
+    """`control_nodes` are (address, port) pairs, `underlay` maps tunnel addresses to bound ones; `decoder` is shared by
+    all agents of the process, which hear much the same."""
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Compute:
         *,
         rng: Random,
         capture: Capture | None,
+        decoder: Decoder,
     ) -> None:
         self.file = file
         self.name = file.name
@@ -95,6 +98,7 @@ class Compute:
             rng=rng,
             uuid=lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
             capture=capture,
+            decoder=decoder,
         )
 
     async def start(self, addresses: Mapping[str, IPv4Address]) -> None:

@@ -17,6 +17,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from contrail_emulator.agent.channels.decode import Decoder
 from contrail_emulator.base import behaviour
 from contrail_emulator.base.introspect import Introspect
 from contrail_emulator.base.metrics import Metrics
@@ -218,8 +219,11 @@ class Lab:
             assert agent.tunnel_address is not None and agent.bind is not None
             underlay.setdefault(agent.tunnel_address, agent.bind)
         nodes = tuple((str(node.address), node.xmpp_port) for node in self.file.control_nodes)
+        decoder = Decoder()
         for agent in self.file.agents:
-            compute = Compute(self.reactor, self.file, agent, nodes, underlay, rng=self.rng, capture=self.capture)
+            compute = Compute(
+                self.reactor, self.file, agent, nodes, underlay, rng=self.rng, capture=self.capture, decoder=decoder
+            )
             self.computes[agent.name] = compute
             await compute.start(self.addresses)
 

@@ -1,8 +1,7 @@
 """The fixture `lab`: `@pytest.mark.lab("two.yaml")` names the lab file, beside the test or anywhere up to the root.
 
-Ports are drawn free, and loopback addresses per process (xdist worker), for every test. When a test fails, the capture's
-path and the last session events are in its report.
-Nothing of the package is imported before a test asks for the fixture.
+Ports are drawn free, and loopback addresses per process (xdist worker), for every test. When a test fails, the path of
+its capture and the last session events are in its report. Nothing of the package is imported before a test asks for it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
-    """One session: `protocol` is BGP, XMPP or DNS, `left` the server's side, which counts `routes_in` and `routes_out`."""
+    """One session: `protocol` is BGP, XMPP or DNS; `left`, the server's side, counts `routes_in` and `routes_out`."""
 
     protocol: str
     left: str

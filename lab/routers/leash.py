@@ -3,9 +3,9 @@
     python -I -S leash.py COMMAND [ARGUMENT ...]
 
 The lab holds our standard input open and never writes to it: its end of file means that the lab is gone, also when it
-was killed. Then the group gets SIGTERM, and SIGKILL when it has not ended two seconds later. Should somebody kill the leash
-itself, the kernel kills the command (PR_SET_PDEATHSIG). Exit status: the command's own. Standard library only: it starts
-in some 20 ms.
+was killed. Then the group gets SIGTERM, and SIGKILL when it has not ended two seconds later. Should somebody kill the
+leash itself, the kernel kills the command (PR_SET_PDEATHSIG). Exit status: the command's own. Standard library only:
+it starts in some 20 ms.
 """
 
 import ctypes
