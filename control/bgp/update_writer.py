@@ -67,13 +67,26 @@ def _pack(entries: Sequence[bytes], room: int) -> list[bytes]:
 class _Frame:
     """Everything of an announcement but its routes, for one attribute set, family and kind of session."""
 
-    __slots__ = ("_behind", "_bytes", "_classic", "_head", "_reach_size", "_short_head", "_size", "behaviour", "room")
+    __slots__ = (
+        "_behind",
+        "_bytes",
+        "_classic",
+        "_head",
+        "_heads",
+        "_reach_size",
+        "_short_head",
+        "_size",
+        "behaviour",
+        "codec",
+        "room",
+    )
 
     def __init__(self, family: Family, attributes: Attributes, as4: bool, behaviour: Behaviour) -> None:
         next_hop = write_next_hop(family, attributes.next_hop)
         section = attributes.encode(as4, behaviour)
         if family is Family.INET:
             section = _with_next_hop(section, next_hop, behaviour)
+        self.codec = nlri.codec(family)
         self.behaviour = behaviour
         self._classic = family is Family.INET and not behaviour.inet_in_mp_reach
         fixed = family.wire + bytes((len(next_hop),)) + next_hop + b"\x00"
@@ -87,32 +100,39 @@ class _Frame:
             self._size = _FIXED + len(section) + _MP_HEAD + len(fixed)
         self._short_head = b"" if behaviour.mp_extended_length else self._head[:-2] + _MP_REACH_SHORT
         self._reach_size = len(fixed)
+        self._heads: dict[int, bytes] = {}
         self.room = MAX_SIZE - self._size
 
+    def single(self, route: bytes) -> bytes:
+        """The message that announces one route. What stands before it depends on its length alone, and is kept."""
+        size = len(route)
+        head = self._heads.get(size)
+        if head is None:
+            if size > self.room:
+                raise AttributesTooLong(f"{max(self.room, 0)} bytes are left for a route of {size}")
+            head = self._heads[size] = self._before(size)
+        return head + route + self._behind
+
     def message(self, routes: bytes) -> bytes:
-        """The whole message that announces these routes."""
-        size = self._size + len(routes)
+        """The message that announces these routes; they must fit into `room`."""
+        return self._before(len(routes)) + routes + self._behind
+
+    def _before(self, size: int) -> bytes:
+        """What stands before `size` bytes of routes."""
+        whole = self._size + size
         if self._classic:
-            return MARKER + size.to_bytes(2, "big") + self._head + routes
-        reach_size = self._reach_size + len(routes)
+            return MARKER + _size(whole) + self._head
+        reach_size = self._reach_size + size
         if self._short_head and reach_size <= 0xFF:
-            attributes = self._short_head + bytes((reach_size,)) + self._bytes + routes + self._behind
-            return _message(attributes)
-        return (
-            MARKER
-            + size.to_bytes(2, "big")
-            + _START
-            + (size - _FIXED).to_bytes(2, "big")
-            + self._head
-            + reach_size.to_bytes(2, "big")
-            + self._bytes
-            + routes
-            + self._behind
-        )
+            whole -= 1
+            head = self._short_head + bytes((reach_size,))
+        else:
+            head = self._head + _size(reach_size)
+        return MARKER + _size(whole) + _START + _size(whole - _FIXED) + head + self._bytes
 
 
 def write(
-    family: Family, attributes: Attributes, routes: Iterable[Route], as4: bool, behaviour: Behaviour = CONTRAIL
+    family: Family, attributes: Attributes, routes: Sequence[Route], as4: bool, behaviour: Behaviour = CONTRAIL
 ) -> list[bytes]:
     """Whole messages that announce the routes with these attributes, as few as possible.
 
@@ -120,19 +140,15 @@ def write(
     uses the classic field for inet. Raises AttributesTooLong when not one route fits, ValueError when the next hop does
     not suit the family.
     """
-    entries = nlri.codec(family).write_all(routes)
-    if not entries:
-        return []
-    kept = attributes.frames.get((family, as4))
-    if isinstance(kept, _Frame) and kept.behaviour is behaviour:
-        frame = kept
-    else:
+    frame: _Frame | None = attributes.frames.get((family, as4))
+    if frame is None or frame.behaviour is not behaviour:
         frame = attributes.frames[family, as4] = _Frame(family, attributes, as4, behaviour)
-    if len(entries) == 1 and len(entries[0]) <= frame.room:
-        return [frame.message(entries[0])]
+    if len(routes) == 1:
+        return [frame.single(frame.codec.write(*routes[0]))]
+    entries = frame.codec.write_all(routes)
     if behaviour.packed_evpn_l3_label_lost and family is Family.E_VPN:
         entries = _without_later_l3_labels(entries)
-    return [frame.message(chunk) for chunk in _pack(entries, frame.room)]
+    return [frame.message(chunk) for chunk in _pack(entries, frame.room)] if entries else []
 
 
 def _with_next_hop(section: bytes, next_hop: bytes, behaviour: Behaviour) -> bytes:

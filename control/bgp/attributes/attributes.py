@@ -168,7 +168,7 @@ class Attributes:
     )
 
     _encoded: dict[tuple[bool, bool, bool], bytes]
-    frames: dict[tuple[int, bool], object]
+    frames: dict[tuple[int, bool], Any]
     key: bytes
     next_hop: bytes
     unknown: tuple[UnknownAttribute, ...]

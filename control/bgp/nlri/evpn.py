@@ -100,15 +100,6 @@ _READERS: Mapping[int, Callable[[bytes], Route]] = {
 }
 
 
-def _body(key: bytes, payload: bytes) -> bytes:
-    kind = key[0]
-    if kind == MAC_IP:
-        return key[1:9] + payload[:10] + key[9:13] + _MAC_BITS + key[13:] + payload[10:]
-    if kind == IP_PREFIX:
-        return key[1:9] + payload[:10] + key[9:] + payload[10:]
-    return key[1:] + payload
-
-
 class EvpnCodec:
     """Types above 6 and bodies with another layout are named in `faults` and left out."""
 
@@ -137,24 +128,17 @@ class EvpnCodec:
         return routes
 
     def write(self, key: bytes, payload: bytes) -> bytes:
-        body = _body(key, payload)
+        if key[0] == MAC_IP:
+            size = BYTE[len(key) + len(payload)]
+            return b"".join(
+                (b"\x02", size, key[1:9], payload[:10], key[9:13], _MAC_BITS, key[13:], payload[10:])
+            )
+        body = key[1:9] + payload[:10] + key[9:] + payload[10:] if key[0] == IP_PREFIX else key[1:] + payload
         return key[:1] + BYTE[len(body)] + body
 
     def write_all(self, routes: Iterable[Route]) -> list[bytes]:
-        byte = BYTE
-        return [
-            b"\x02"
-            + byte[len(key) + len(payload)]
-            + key[1:9]
-            + payload[:10]
-            + key[9:13]
-            + _MAC_BITS
-            + key[13:]
-            + payload[10:]
-            if key[0] == MAC_IP
-            else self.write(key, payload)
-            for key, payload in routes
-        ]
+        write = self.write
+        return [write(key, payload) for key, payload in routes]
 
     def write_withdrawn(self, key: bytes, label: bytes = WITHDRAWN) -> bytes:
         """The ESI and the gateway, which the key does not know, go out as zero."""
