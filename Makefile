@@ -5,7 +5,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export PYTHONSAFEPATH := 1
 
-.PHONY: run test lint types unit peers nightly clean
+.PHONY: run test lint types unit coverage peers nightly clean
 
 run: .venv/installed
 	@$(PY) -m contrail_emulator demo
@@ -31,9 +31,13 @@ lint: .venv/installed-tests
 types: .venv/installed-tests
 	@cd src && ../.venv/bin/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache contrail_emulator ../tests ../benchmarks ../examples
 
+# Four workers on two cores: a good part of the suite waits for real routers.
 unit: .venv/installed-tests
+	@$(PY) -m pytest -n 4 --dist loadgroup
+
+coverage: .venv/installed-tests
 	@$(PY) -m coverage run -m pytest
-	@.venv/bin/coverage report --skip-covered --sort=cover | tail -n 15
+	@.venv/bin/coverage report --skip-covered --sort=cover
 
 # A million hostile messages; for the night, or after touching a parser.
 nightly: .venv/installed-tests

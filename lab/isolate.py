@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Address, IPv4Network
 
 from .model import LabFile
 
 LOOPBACK = IPv4Network("127.0.0.0/16")
 SLICES = range(1, 251)
+WORKERS = 8
+PER_WORKER = len(SLICES) // WORKERS
+
+
+def own_slices() -> range:
+    """Slices that no other test process uses at the same time: a part for each xdist worker, else one drawn by pid."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker.isdigit():
+        first = SLICES.start + int(worker) % WORKERS * PER_WORKER
+        return range(first, first + PER_WORKER)
+    drawn = SLICES.start + os.getpid() % (len(SLICES) - 1)
+    return range(drawn, drawn + 2)
 
 
 def isolated(file: LabFile, number: int) -> LabFile:

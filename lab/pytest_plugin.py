@@ -6,7 +6,6 @@ its capture and the last session events are in its report. Nothing of the packag
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +38,7 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     from zope.interface import implementer
 
     from contrail_emulator.base.log import text_line
-    from contrail_emulator.lab.isolate import SLICES, isolated
+    from contrail_emulator.lab.isolate import isolated, own_slices
     from contrail_emulator.lab.model import LabFile
     from contrail_emulator.lab.sync import Lab
 
@@ -60,7 +59,7 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     globalLogPublisher.addObserver(observer)
     try:
         file = LabFile.load(_find(request.path.parent, request.config.rootpath, marker.args[0]))
-        with Lab(isolated(file, SLICES[os.getpid() % len(SLICES)]), capture=capture) as running:
+        with Lab(isolated(file, own_slices()[0]), capture=capture) as running:
             yield running
     finally:
         globalLogPublisher.removeObserver(observer)

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from contrail_emulator.lab.isolate import SLICES, isolated
+from contrail_emulator.lab.isolate import isolated, own_slices
 from contrail_emulator.lab.model import LabFile
 from contrail_emulator.lab.sync import Lab
 
 DEMO = Path(__file__).parents[2] / "lab" / "data" / "demo.yaml"
 PROGRAMS = {"exabgp": None, "bird": "bird", "frr": "/usr/lib/frr/bgpd", "gobgp": "gobgpd", "openbgpd": "bgpd"}
-_slices = itertools.cycle(SLICES[(os.getpid() + step) % len(SLICES)] for step in range(len(SLICES)))
+_slices = itertools.cycle(own_slices()[1:])
 
 
 def demo_with(kind: str = "exabgp", **changes: Any) -> LabFile:
