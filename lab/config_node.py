@@ -7,12 +7,10 @@ import uuid
 from random import Random
 from typing import Any
 
-from contrail_emulator.config.bus import LocalBus
+from contrail_emulator.config import backends
 from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.graph import Graph
-from contrail_emulator.config.ids import LocalIds
 from contrail_emulator.config.schema import Schema
-from contrail_emulator.config.store import SqliteStore
 from contrail_emulator.config.transformer import Transformer
 from contrail_emulator.config.writer import Writer
 
@@ -26,9 +24,9 @@ class ConfigNode:
 
     def __init__(self, reactor: Any, file: LabFile, schema: Schema, rng: Random) -> None:
         self.schema = schema
-        self.store = SqliteStore(str(file.config.path) if file.config.path is not None else ":memory:")
-        self.bus = LocalBus(reactor)
-        self.ids = LocalIds(reactor)
+        self._backends = backends.embedded(reactor, str(file.config.path) if file.config.path is not None else None)
+        assert self._backends.ids is not None
+        self.store, self.bus, self.ids = self._backends.store, self._backends.bus, self._backends.ids
         self.writer = Writer(
             self.store,
             self.bus,
@@ -51,9 +49,7 @@ class ConfigNode:
         Raises:
             LabError: the store can't be used, or an object is refused.
         """
-        await self.store.open()
-        await self.bus.open()
-        await self.ids.open()
+        await self._backends.open()
         await self.writer.initialise(self._file.autonomous_system)
         for written in objects(self._file):
             body = written.body
@@ -74,6 +70,4 @@ class ConfigNode:
 
     async def stop(self) -> None:
         self.transformer.stop()
-        await self.bus.close()
-        await self.ids.close()
-        await self.store.close()
+        await self._backends.close()
