@@ -73,6 +73,11 @@ class RecordedConnection:
 
     transport: Any = None
     _trace: TcpTrace | None = None
+    _at_socket = False
+    """The transport tells us what its socket takes; otherwise a write counts as sent at once."""
+    _unsent = 0
+    """Plain bytes written that the socket has not taken yet."""
+    _half_closing = False
     _closed_by_us = False
     _aborted = False
 
@@ -88,7 +93,36 @@ class RecordedConnection:
         local, remote = _address(transport.getHost()), _address(transport.getPeer())
         if local is not None and remote is not None:
             self._trace = self.factory.capture.tcp(local, remote, self.factory.initiated(transport))
+            self._watch_socket(transport)
         self._protocol.makeConnection(self)
+
+    def _watch_socket(self, transport: Any) -> None:
+        """Sees what the socket takes: what is left in the buffer of a dying connection never crossed, and is no evidence.
+
+        Not so under TLS: there the socket takes what nobody can read.
+        """
+        send = getattr(transport, "writeSomeData", None)
+        if send is None:
+            return
+
+        def watched(data: bytes) -> Any:
+            taken = send(data)
+            if isinstance(taken, int):
+                self._taken(bytes(data[: min(taken, self._unsent)]))
+            return taken
+
+        transport.writeSomeData = watched
+        self._at_socket = True
+
+    def _taken(self, data: bytes) -> None:
+        if self._trace is not None and data:
+            self._trace.sent(data)
+            self._unsent -= len(data)
+            self._finish_when_sent()
+
+    def _finish_when_sent(self) -> None:
+        if self._half_closing and not self._unsent and self._trace is not None:
+            self._trace.half_closed(by_us=True)
 
     def connectionMade(self) -> None:
         self._protocol.connectionMade()
@@ -99,6 +133,8 @@ class RecordedConnection:
         self._protocol.dataReceived(data)
 
     def readConnectionLost(self) -> None:
+        if self._trace is not None:
+            self._trace.half_closed(by_us=False)
         self._protocol.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
@@ -120,7 +156,10 @@ class RecordedConnection:
 
     def write(self, data: bytes) -> None:
         if self._trace is not None:
-            self._trace.sent(data)
+            if self._at_socket and not getattr(self.transport, "TLS", False):
+                self._unsent += len(data)
+            else:
+                self._trace.sent(data)
         self.transport.write(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -129,6 +168,11 @@ class RecordedConnection:
     def loseConnection(self) -> None:
         self._closed_by_us = True
         self.transport.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        self._half_closing = True
+        self._finish_when_sent()
+        self.transport.loseWriteConnection()
 
     def abortConnection(self) -> None:
         self._closed_by_us = self._aborted = True
@@ -184,9 +228,10 @@ class _RecordedPort:
 
     def write(self, datagram: bytes, addr: Any = None) -> Any:
         destination = self._connected if addr is None else (addr[0], addr[1])
+        result = self._transport.write(datagram, addr)
         if self._trace is not None and destination is not None:
             self._trace.sent(destination, datagram)
-        return self._transport.write(datagram, addr)
+        return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

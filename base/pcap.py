@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from .packets import SocketAddress, udp_frame
 from .pcapng import PcapngWriter
-from .tcp_trace import TcpTrace
+from .tcp_trace import TcpConversation, TcpTrace
 
 Address = tuple[str, int]
 """Host as text (an IP address, never a name) and port."""
@@ -20,17 +20,6 @@ Address = tuple[str, int]
 _BUFFER: Final = 1 << 18
 _MAX_REMEMBERED: Final = 4096
 _INTERFACE: Final = "lo"
-
-
-class _Owner:
-    """The end of a connection that writes it down, and whether the other end lives here too."""
-
-    __slots__ = ("local", "other_end_seen", "trace")
-
-    def __init__(self, local: SocketAddress, trace: TcpTrace) -> None:
-        self.local = local
-        self.trace = trace
-        self.other_end_seen = False
 
 
 class Capture:
@@ -49,8 +38,8 @@ class Capture:
         self._clock = clock
         self._last = 0
         self._connections = 0
-        self._owners: dict[frozenset[SocketAddress], _Owner] = {}
-        self._ended: OrderedDict[frozenset[SocketAddress], SocketAddress] = OrderedDict()
+        self._live: dict[frozenset[SocketAddress], TcpConversation] = {}
+        self._ended: OrderedDict[frozenset[SocketAddress], TcpConversation] = OrderedDict()
         self._udp_sockets: dict[SocketAddress, int] = {}
         self._stream: BinaryIO | None = self.path.open("wb", buffering=_BUFFER)
         self._writer: PcapngWriter | None = None
@@ -64,25 +53,24 @@ class Capture:
     def tcp(self, local: Address, remote: Address, initiator: bool, comment: str | None = None) -> TcpTrace:
         """Begin a connection; ``initiator`` when our end connected. Raises ValueError for anything but IP addresses.
 
-        The first end that opens a pair of addresses owns it, the other end gets a silent trace, also when the owner is
-        already closed by then. A pair may be used again after its end.
+        Both ends may live here and call this: they write one record together. An end that hears of the connection only
+        after the other has closed it writes nothing. A pair of addresses may be used again after its end.
         """
         here, there = SocketAddress.parse(*local), SocketAddress.parse(*remote)
         if len(here.ip) != len(there.ip):
             raise ValueError(f"{local[0]} and {remote[0]}: expected addresses of one family")
         pair = frozenset((here, there))
-        owner = self._owners.get(pair)
-        if owner is not None and owner.local == here:  # the same end opens again: its old connection is over
-            owner.trace.silence()
-            owner = None
-        if owner is not None:
-            owner.other_end_seen = True
-            return self._trace(here, there, initiator, None, comment)
-        if self._ended.pop(pair, None) == there:  # the late other end of a connection that is already over
-            return self._trace(here, there, initiator, None, comment)
-        trace = self._trace(here, there, initiator, self._write_lo, comment)
-        self._owners[pair] = _Owner(here, trace)
-        return trace
+        conversation = self._live.get(pair)
+        if conversation is not None and conversation.joined(here):  # the same end opens again: the old one is over
+            conversation.abandon()
+            self._ended.pop(pair, None)
+            conversation = None
+        if conversation is None:
+            ended = self._ended.pop(pair, None)
+            if ended is not None and not ended.joined(here):
+                return ended.join(here)
+            conversation = self._begin_conversation(*((here, there) if initiator else (there, here)), comment)
+        return conversation.join(here)
 
     def udp_socket(self, local: Address) -> UdpTrace:
         """A socket of ours: a datagram between two of them is written once, by its sender."""
@@ -102,31 +90,25 @@ class Capture:
 
     def close(self) -> None:
         """Write what is buffered and close the file; later calls on anything made here do nothing."""
+        for conversation in list(self._live.values()):
+            conversation.abandon()
         if self._stream is not None:
             self._guard(self._end)
 
-    def _trace(
-        self,
-        local: SocketAddress,
-        remote: SocketAddress,
-        initiator: bool,
-        write: Callable[[bytes, str | None], None] | None,
-        comment: str | None,
-    ) -> TcpTrace:
-        if write is not None:
-            self._connections += 1
+    def _begin_conversation(
+        self, client: SocketAddress, server: SocketAddress, comment: str | None
+    ) -> TcpConversation:
+        self._connections += 1
         sequence = self._connections * 0x9E3779B1  # a reused pair of addresses must not look like a retransmission
         sequences = (sequence & 0xFFFFFFFF, (sequence ^ 0x5BD1E995) & 0xFFFFFFFF)
-        return TcpTrace(local, remote, initiator, sequences, write, self._release, comment)
+        conversation = TcpConversation(client, server, sequences, self._write_lo, self._release, comment)
+        self._live[conversation.pair] = conversation
+        return conversation
 
-    def _release(self, trace: TcpTrace) -> None:
-        pair = frozenset((trace.local, trace.remote))
-        owner = self._owners.get(pair)
-        if owner is None or owner.trace is not trace:
-            return
-        del self._owners[pair]
-        if not owner.other_end_seen:
-            self._ended[pair] = owner.local
+    def _release(self, conversation: TcpConversation) -> None:
+        del self._live[conversation.pair]
+        if not conversation.whole:
+            self._ended[conversation.pair] = conversation
             if len(self._ended) > _MAX_REMEMBERED:
                 self._ended.popitem(last=False)
 

@@ -24,91 +24,116 @@ WriteFrame = Callable[[bytes, str | None], None]
 
 
 class _End:
-    """One end: its address, the next sequence number it sends, and how far it has acknowledged the other's."""
+    """One end: its address, what it sent, acknowledged and has not read yet, and how much of it is closed."""
 
-    __slots__ = ("acknowledged", "address", "next")
+    __slots__ = ("acknowledged", "address", "closed", "finished", "next", "ours", "unread")
 
     def __init__(self, address: SocketAddress, initial_sequence: int) -> None:
         self.address = address
         self.next = initial_sequence
         self.acknowledged = 0
+        self.unread = 0
+        self.ours = False
+        """It has a trace: what it sends, it says itself."""
+        self.finished = False
+        """Its FIN is written."""
+        self.closed = False
+        """Its socket is gone: what still arrives is answered with RST."""
 
 
-class TcpTrace:
-    """Records one connection as seen from one end. A silent trace (the other end owns the record) does nothing."""
+class TcpConversation:
+    """The record of one connection, whether one end of it lives here or both. Once over, it writes nothing."""
 
     def __init__(
         self,
-        local: SocketAddress,
-        remote: SocketAddress,
-        initiator: bool,
+        client: SocketAddress,
+        server: SocketAddress,
         initial_sequences: tuple[int, int],
-        write: WriteFrame | None,
-        released: Callable[[TcpTrace], None],
+        write: WriteFrame,
+        ended: Callable[[TcpConversation], None],
         comment: str | None = None,
     ) -> None:
-        self._local = _End(local, initial_sequences[0])
-        self._remote = _End(remote, initial_sequences[1])
+        self.pair: Final = frozenset((client, server))
+        self.over = False
+        self._client = _End(client, initial_sequences[0])
+        self._server = _End(server, initial_sequences[1])
         self._write = write
-        self._released = released
-        self._open = write is not None
-        self.local: Final = local
-        self.remote: Final = remote
-        if self._open:
-            self._handshake(*((self._local, self._remote) if initiator else (self._remote, self._local)), comment)
+        self._ended = ended
+        options = struct.pack("!BBHBBBB", 2, 4, _MSS[len(client.ip)], 1, 3, 3, _WINDOW_SCALE)
+        self._segment(self._client, self._server, SYN, options=options, comment=comment)
+        self._client.next += 1
+        self._segment(self._server, self._client, SYN | ACK, options=options)
+        self._server.next += 1
+        self._segment(self._client, self._server, ACK)
+
+    def joined(self, address: SocketAddress) -> bool:
+        """Whether the end of this address has its trace already."""
+        return self._ends(address)[0].ours
 
     @property
-    def silent(self) -> bool:
-        """True when this end writes nothing (any more)."""
-        return not self._open
+    def whole(self) -> bool:
+        """Whether both ends have a trace."""
+        return self._client.ours and self._server.ours
 
-    def sent(self, data: bytes) -> None:
-        """We wrote ``data``."""
-        self._data(self._local, self._remote, data)
+    def join(self, address: SocketAddress) -> TcpTrace:
+        """The trace of the end at that address."""
+        here, there = self._ends(address)
+        here.ours = True
+        return TcpTrace(self, here, there)
 
-    def received(self, data: bytes) -> None:
-        """We read ``data``."""
-        self._data(self._remote, self._local, data)
+    def abandon(self) -> None:
+        """Nobody will say any more: write the end of a close that has begun, and no more."""
+        for here, there in ((self._client, self._server), (self._server, self._client)):
+            if here.closed:
+                self.finish_both(here, there)
+        self._stop()
 
-    def closed(self, by_us: bool, reset: bool = False) -> None:
-        """The connection is over: FIN both ways, or one RST from the end that closed. Later calls do nothing."""
-        if not self._open:
-            return
-        closer, other = (self._local, self._remote) if by_us else (self._remote, self._local)
-        if reset:
-            self._segment(closer, other, RST | ACK)
-        else:
-            self._segment(closer, other, FIN | ACK)
-            closer.next += 1
-            self._segment(other, closer, FIN | ACK)
-            other.next += 1
-            self._segment(closer, other, ACK)
-        self.silence()
-
-    def silence(self) -> None:
-        """Write nothing any more and give the four-tuple back."""
-        if self._open:
-            self._open = False
-            self._released(self)
-
-    def _handshake(self, client: _End, server: _End, comment: str | None) -> None:
-        options = struct.pack("!BBHBBBB", 2, 4, _MSS[len(client.address.ip)], 1, 3, 3, _WINDOW_SCALE)
-        self._segment(client, server, SYN, options=options, comment=comment)
-        client.next += 1
-        self._segment(server, client, SYN | ACK, options=options)
-        server.next += 1
-        self._segment(client, server, ACK)
-
-    def _data(self, sender: _End, receiver: _End, data: bytes) -> None:
-        if not self._open:
+    def data(self, sender: _End, receiver: _End, data: bytes) -> None:
+        """Payload; a receiver that has closed its socket answers with RST."""
+        if self.over or sender.finished or not data:
             return
         for start in range(0, len(data), SEGMENT):
             piece = data[start : start + SEGMENT]
             last = start + SEGMENT >= len(data)
             self._segment(sender, receiver, (PSH | ACK) if last else ACK, piece)
             sender.next += len(piece)
-            if sender.next - receiver.acknowledged >= _ACKNOWLEDGE_AFTER:
+            if sender.next - receiver.acknowledged >= _ACKNOWLEDGE_AFTER and not receiver.closed:
                 self._segment(receiver, sender, ACK)
+        receiver.unread += len(data)
+        if receiver.closed:
+            self._segment(receiver, sender, RST)
+            self._stop()
+
+    def finish(self, sender: _End, receiver: _End) -> None:
+        """FIN of one end, once; when it is the second one, its acknowledgement ends the record."""
+        if self.over or sender.finished:
+            return
+        self._segment(sender, receiver, FIN | ACK)
+        sender.next += 1
+        sender.finished = True
+        if receiver.finished:
+            self._segment(receiver, sender, ACK)
+            self._stop()
+
+    def finish_both(self, closer: _End, other: _End) -> None:
+        """The close as a whole."""
+        self.finish(closer, other)
+        self.finish(other, closer)
+
+    def reset(self, sender: _End, receiver: _End) -> None:
+        """RST of one end."""
+        if not self.over:
+            self._segment(sender, receiver, RST | ACK)
+            self._stop()
+
+    def _stop(self) -> None:
+        if not self.over:
+            self.over = True
+            self._ended(self)
+
+    def _ends(self, address: SocketAddress) -> tuple[_End, _End]:
+        ends = self._client, self._server
+        return ends if address == self._client.address else ends[::-1]
 
     def _segment(
         self,
@@ -126,5 +151,58 @@ class TcpTrace:
         frame = tcp_frame(
             sender.address, receiver.address, sender.next, acknowledgement, flags, window, payload, options
         )
-        if self._write is not None:
-            self._write(frame, comment)
+        self._write(frame, comment)
+
+
+class TcpTrace:
+    """What one end of a connection has to say about it.
+
+    When the other end has a trace too, each says what it sent, at the moment its socket took it: so the record has what
+    was on the wire even if the other end never read it.
+    """
+
+    def __init__(self, conversation: TcpConversation, here: _End, there: _End) -> None:
+        self._conversation = conversation
+        self._here = here
+        self._there = there
+
+    @property
+    def silent(self) -> bool:
+        """True when this end writes nothing (any more)."""
+        return self._conversation.over
+
+    def sent(self, data: bytes) -> None:
+        """The socket took ``data``."""
+        self._conversation.data(self._here, self._there, data)
+
+    def received(self, data: bytes) -> None:
+        """We read ``data``."""
+        if not self._there.ours:
+            self._conversation.data(self._there, self._here, data)
+        self._here.unread -= len(data)
+
+    def half_closed(self, by_us: bool) -> None:
+        """One direction is over, the other goes on."""
+        self._conversation.finish(*self._closer_first(by_us))
+
+    def closed(self, by_us: bool, reset: bool = False) -> None:
+        """The socket is gone, because we closed it or because the other end did. Later calls do nothing.
+
+        By us: our FIN, and RST after it when something was left unread, as the kernel does. The other end's FIN follows
+        when it closes; at once when it does not live here.
+        """
+        if self._here.closed:
+            return
+        self._here.closed = True
+        closer, other = self._closer_first(by_us)
+        if reset:
+            self._conversation.reset(closer, other)
+        elif not (by_us and other.ours):
+            self._conversation.finish_both(closer, other)
+        else:
+            self._conversation.finish(closer, other)
+            if closer.unread > 0:
+                self._conversation.reset(closer, other)
+
+    def _closer_first(self, by_us: bool) -> tuple[_End, _End]:
+        return (self._here, self._there) if by_us else (self._there, self._here)

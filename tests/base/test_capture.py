@@ -315,6 +315,51 @@ def test_a_client_that_is_refused_leaves_no_trace(capture: Capture, reactor: Any
     assert capture.frames == 0
 
 
+class Flood(Recorder):
+    """Says more at once than a socket takes."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.transport.write(bytes(64 << 20))
+        self.transport.write(b"never leaves our buffer")
+
+
+def test_what_the_socket_never_took_is_not_in_the_capture(capture: Capture, reactor: Any, run: Run) -> None:
+    server_side, client_side = Flood(), Recorder()
+    server = Factory.forProtocol(lambda: server_side)
+    client = Factory.forProtocol(lambda: client_side)
+    server.noisy = client.noisy = False
+    listening = reactor.listenTCP(0, capture_factory(capture, server), interface="127.0.0.1")
+    run(TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port).connect(client))
+    run(server_side.made)
+    client_side.transport.pauseProducing()
+    client_side.transport.abortConnection()
+    run(server_side.lost)
+    run(listening.stopListening())
+    frames = flags(capture)
+    recorded = b"".join(data for _, _, data in frames)
+    assert len(client_side.got) <= len(recorded) < 64 << 20
+    assert frames[-1][1] == "RA" and b"never" not in recorded
+
+
+def test_a_half_close_waits_for_what_was_written(capture: Capture, reactor: Any, run: Run) -> None:
+    server_side, client_side = Recorder(), Recorder()
+    server = Factory.forProtocol(lambda: server_side)
+    client = Factory.forProtocol(lambda: client_side)
+    server.noisy = client.noisy = False
+    listening = reactor.listenTCP(0, capture_factory(capture, server), interface="127.0.0.1")
+    port = listening.getHost().port
+    run(TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(client))
+    run(server_side.made)
+    server_side.transport.write(b"last words")
+    server_side.transport.loseWriteConnection()
+    run(gatherResults([client_side.lost, server_side.lost]))
+    run(listening.stopListening())
+    assert client_side.got == b"last words"
+    frames = [(source == port, flag, data) for source, flag, data in flags(capture)]
+    assert frames[3:] == [(True, "PA", b"last words"), (True, "FA", b""), (False, "FA", b""), (True, "A", b"")]
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerTls:
     """TLS with a certificate of its own (twisted.internet.ssl hands pyOpenSSL what that calls deprecated)."""

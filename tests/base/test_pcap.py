@@ -71,6 +71,13 @@ def reassemble(path: Path) -> list[tuple[bytes, bytes]]:
     return [(bytes(there), bytes(back)) for there, back in streams]
 
 
+def ends(path: Path) -> list[tuple[int, str]]:
+    """What comes after the handshake and the data before the first FIN or RST: who, and its flags."""
+    seen = [(frame[TCP].sport, str(frame[TCP].flags)) for frame in frames(path)]
+    first = next(at for at, (_, flags) in enumerate(seen) if set(flags) & {"F", "R"})
+    return seen[first:]
+
+
 def test_a_connection_begins_with_a_handshake_and_ends_with_the_closers_fin(tmp_path: Path) -> None:
     capture = Capture(tmp_path / "one.pcapng")
     trace = capture.tcp(CLIENT, SERVER, initiator=True)
@@ -106,17 +113,73 @@ def test_a_reset_comes_from_the_end_that_aborts(tmp_path: Path) -> None:
     assert len(frames(capture.path)) == 5
 
 
-def test_the_first_end_that_opens_owns_the_connection(tmp_path: Path) -> None:
+def test_two_ends_here_write_one_record_of_what_each_sent(tmp_path: Path) -> None:
     capture = Capture(tmp_path / "one.pcapng")
     client = capture.tcp(CLIENT, SERVER, initiator=True)
     server = capture.tcp(SERVER, CLIENT, initiator=False)
-    assert not client.silent and server.silent
     client.sent(b"abc")
+    server.sent(b"not read yet")
     server.received(b"abc")
+    client.received(b"not read yet")
+    server.closed(by_us=True)
+    client.closed(by_us=False)
+    assert client.silent and server.silent
+    capture.close()
+    assert reassemble(capture.path) == [(b"abc", b"not read yet")]
+    assert ends(capture.path) == [(52690, "FA"), (40001, "FA"), (52690, "A")]
+
+
+def test_what_the_closing_end_never_read_is_there_and_reset(tmp_path: Path) -> None:
+    capture = Capture(tmp_path / "one.pcapng")
+    client = capture.tcp(CLIENT, SERVER, initiator=True)
+    server = capture.tcp(SERVER, CLIENT, initiator=False)
+    server.sent(b"in the client's buffer")
+    client.closed(by_us=True)
+    server.closed(by_us=False, reset=True)
+    capture.close()
+    assert reassemble(capture.path) == [(b"", b"in the client's buffer")]
+    assert ends(capture.path) == [(40001, "FA"), (40001, "RA")]
+
+
+def test_what_comes_after_the_close_is_there_and_reset(tmp_path: Path) -> None:
+    capture = Capture(tmp_path / "one.pcapng")
+    client = capture.tcp(CLIENT, SERVER, initiator=True)
+    server = capture.tcp(SERVER, CLIENT, initiator=False)
+    client.closed(by_us=True)
+    server.sent(b"on its way")
+    server.sent(b"too late")
     server.closed(by_us=False)
+    capture.close()
+    assert ends(capture.path) == [(40001, "FA"), (52690, "PA"), (40001, "R")]
+    assert payload(frames(capture.path)[-2][TCP]) == b"on its way"
+
+
+@pytest.mark.parametrize("order", ["ours first", "theirs first"])
+def test_a_half_close_is_the_fin_of_one_end(tmp_path: Path, order: str) -> None:
+    capture = Capture(tmp_path / "one.pcapng")
+    trace = capture.tcp(SERVER, CLIENT, initiator=False)
+    trace.half_closed(by_us=order == "ours first")
+    trace.half_closed(by_us=order == "ours first")
+    if order == "ours first":
+        trace.received(b"still here")
+        trace.sent(b"impossible")
+    else:
+        trace.sent(b"still here")
+    trace.closed(by_us=order != "ours first")
+    capture.close()
+    first, second = (52690, 40001) if order == "ours first" else (40001, 52690)
+    assert ends(capture.path) == [(first, "FA"), (second, "PA"), (second, "FA"), (first, "A")]
+    (stream,) = reassemble(capture.path)
+    assert b"".join(stream) == b"still here"
+
+
+def test_a_close_that_has_begun_is_ended_with_the_capture(tmp_path: Path) -> None:
+    capture = Capture(tmp_path / "one.pcapng")
+    client = capture.tcp(CLIENT, SERVER, initiator=True)
+    capture.tcp(SERVER, CLIENT, initiator=False)
     client.closed(by_us=True)
     capture.close()
-    assert reassemble(capture.path) == [(b"abc", b"")]
+    assert ends(capture.path) == [(40001, "FA"), (52690, "FA"), (40001, "A")]
 
 
 def test_the_other_end_stays_silent_when_it_opens_after_the_owner_has_closed(tmp_path: Path) -> None:
@@ -175,29 +238,38 @@ events = st.lists(
 
 
 def play(capture: Capture, script: list[Event]) -> list[tuple[bytes, bytes]]:
-    """Run the script over four pairs of addresses, one of them IPv6; gives what a reader must find."""
-    live: dict[int, tuple[Any, bytearray, bytearray]] = {}
+    """Run the script over four pairs of addresses, one of them IPv6; gives what a reader must find.
+
+    Both ends of the odd pairs live here, the client of pair 0 and the server of pair 2.
+    """
+    live: dict[int, tuple[Any, Any, bytearray, bytearray]] = {}
     expected: list[tuple[bytearray, bytearray]] = []
     for number, action, data in script:
         if number not in live:
             host = "::1" if number == 3 else f"127.0.0.{number + 1}"
             mine, theirs = (host, 50000 + number), (host, 52690)
-            ends = [(mine, theirs, True), (theirs, mine, False)]
-            first, second = ends if len(data) % 2 else ends[::-1]
+            opens = [(mine, theirs, True), (theirs, mine, False)]
+            first, second = opens if (len(data) if number % 2 else number == 0) % 2 else opens[::-1]
             trace = capture.tcp(*first)
-            assert capture.tcp(*second).silent
+            other = capture.tcp(*second) if number % 2 else None
             there, back = bytearray(), bytearray()
             expected.append((there, back))
-            live[number] = (trace, there, back) if first[2] else (trace, back, there)
-        trace, sent, received = live[number]
+            live[number] = (trace, other, there, back) if first[2] else (trace, other, back, there)
+        trace, other, sent, received = live[number]
         if action == "sent":
             trace.sent(data)
+            if other is not None:
+                other.received(data)
             sent += data
         elif action == "received":
+            if other is not None:
+                other.sent(data)
             trace.received(data)
             received += data
         else:
             trace.closed(by_us=action in ("close", "abort"), reset=action in ("abort", "reset"))
+            if other is not None:
+                other.closed(by_us=action in ("closed", "reset"), reset=action in ("abort", "reset"))
             del live[number]
     return [(bytes(there), bytes(back)) for there, back in expected]
 
@@ -297,9 +369,10 @@ def test_what_is_no_ip_address_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         capture.udp(CLIENT, SERVER, bytes(65535))
     mapped = capture.tcp(("::ffff:127.0.0.1", 40001), ("::ffff:127.0.0.2", 52690), initiator=True)
-    assert capture.tcp(SERVER, CLIENT, initiator=False).silent
+    capture.tcp(SERVER, CLIENT, initiator=False).sent(b"the same connection")
     mapped.closed(by_us=True)
     capture.close()
+    assert [str(frame[TCP].flags) for frame in frames(capture.path)].count("S") == 1
     assert all(IP in frame for frame in frames(capture.path))
 
 

@@ -41,6 +41,8 @@ class _Datagrams(Protocol):
 class _Socket(DatagramProtocol):
     """One UDP socket: a listening one passes on what it gets, a sending one ignores it."""
 
+    noisy = False
+
     def __init__(self, owner: FabricPort, port: int | None) -> None:
         self.owner = owner
         self.port = port
