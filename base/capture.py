@@ -97,7 +97,7 @@ class RecordedConnection:
         self._protocol.makeConnection(self)
 
     def _watch_socket(self, transport: Any) -> None:
-        """Sees what the socket takes: what is left in the buffer of a dying connection never crossed, and is no evidence.
+        """Sees what the socket takes: what is left in a buffer when the connection dies never crossed.
 
         Not so under TLS: there the socket takes what nobody can read.
         """
