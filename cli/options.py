@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from contrail_emulator.base import log
+from contrail_emulator.lab.errors import LabError
+
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
@@ -13,3 +16,15 @@ class LogOptions:
     level: str
     json: bool
     file: Path | None
+
+    def start(self) -> None:
+        """Begins to log.
+
+        Raises:
+            LabError: the file cannot be written.
+        """
+        try:
+            stream = self.file.open("a", encoding="utf-8") if self.file is not None else None
+        except OSError as error:
+            raise LabError(f"--log-file {self.file}: {error.strerror}") from error
+        log.configure(self.level, self.json, stream)

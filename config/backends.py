@@ -118,5 +118,12 @@ def cluster(reactor: Any, settings: ConfigDbSettings, rng: Random, clock: Callab
             password=settings.rabbitmq_password,
             vhost=settings.rabbitmq_vhost,
         ),
-        ZooKeeperIds(reactor, tuple(ServerList(settings.zookeeper, rng)), clock=clock) if settings.zookeeper else None,
+        ZooKeeperIds(
+            reactor,
+            tuple(ServerList(settings.zookeeper, rng)),
+            prefix=f"/{settings.cluster_id}" if settings.cluster_id else "",
+            clock=clock,
+        )
+        if settings.zookeeper
+        else None,
     )

@@ -1,4 +1,4 @@
-"""The configuration node of a lab: store, bus, ids, writer and transformer in this process."""
+"""The configuration node of a lab: writer and transformer in this process, store, bus and ids here or on servers."""
 
 from __future__ import annotations
 
@@ -7,24 +7,37 @@ import uuid
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
 from contrail_emulator.config import backends
 from contrail_emulator.config.client import ConfigClient
+from contrail_emulator.config.drivers import DriverMissing
 from contrail_emulator.config.graph import Graph
+from contrail_emulator.config.ids import IdsError
 from contrail_emulator.config.schema import Schema
+from contrail_emulator.config.store import StoreError
 from contrail_emulator.config.transformer import Transformer
-from contrail_emulator.config.writer import Writer
+from contrail_emulator.config.writer import Writer, WriterError
 
 from .errors import LabError
-from .model import LabFile
-from .objects import objects
+from .model import Config, LabFile
+from .objects import Written, objects
+
+OPEN_SECONDS = 30.0
+ELECTED_SECONDS = 10.0
+LEFT_OUT = {"virtual-network": ("route_target_list",), "network-ipam": ("network_ipam_mgmt", "virtual_DNS_refs")}
+"""What a lab file may leave out, and then takes away from an object that has it."""
 
 
 class ConfigNode:
     """Holds a lab's configuration and changes it as the API server and the schema transformer would."""
 
+    log = Logger()
+
     def __init__(self, reactor: Any, file: LabFile, schema: Schema, rng: Random) -> None:
         self.schema = schema
-        self._backends = backends.embedded(reactor, str(file.config.path) if file.config.path is not None else None)
+        self._backends = _backends(reactor, file.config, rng)
         assert self._backends.ids is not None
         self.store, self.bus, self.ids = self._backends.store, self._backends.bus, self._backends.ids
         self.writer = Writer(
@@ -46,20 +59,79 @@ class ConfigNode:
     async def start(self) -> None:
         """Opens the store, writes what the lab file says, lets the transformer derive the rest.
 
+        What the store already holds is changed to what the file says; objects that only the store has are left alone.
+
         Raises:
             LabError: the store can't be used, or an object is refused.
         """
-        await self._backends.open()
-        await self.writer.initialise(self._file.autonomous_system)
-        for written in objects(self._file):
-            body = written.body
-            known = await self.writer.find(written.type, body["fq_name"])
-            if known is None:
-                await self.writer.create(written.type, body)
-            elif written.made_by_system:
-                changes = {key: value for key, value in body.items() if key not in ("fq_name", "parent_type")}
-                await self.writer.update(written.type, known, changes)
-        await self.transformer.start()
+        try:
+            await self._open()
+            await self.writer.initialise(self._file.autonomous_system)
+            for step in (self._clear, self._write):
+                for written in objects(self._file):
+                    try:
+                        await step(written)
+                    except WriterError as error:
+                        raise LabError(f"{written.type} {':'.join(written.body['fq_name'])}: {error}") from error
+        except (StoreError, IdsError, DriverMissing, WriterError) as error:
+            raise LabError(f"config: {error}") from error
+        await self._derive()
+
+    async def _open(self) -> None:
+        opening: Deferred[None] = Deferred.fromCoroutine(self._backends.open())
+        opening.addTimeout(OPEN_SECONDS, self._reactor)
+        try:
+            await opening
+        except TimeoutError as error:
+            raise LabError(f"config: no answer within {OPEN_SECONDS:g} s: {self._file.config.settings}") from error
+
+    async def _derive(self) -> None:
+        """Waits for the transformer; on shared servers another one may be the active one, which does as well."""
+        elected = self.transformer.start()
+        if self._file.config.store == "embedded":
+            await elected
+            return
+        elected.addTimeout(ELECTED_SECONDS, self._reactor)
+        try:
+            await elected
+        except TimeoutError:
+            self.log.warn("the transformer of this lab waits: another one is active, or has just ended")
+
+    # Writing
+
+    async def _clear(self, written: Written) -> None:
+        """Takes away what cannot be changed in place: an interface or an address that moved. First all, then written:
+        two machines may have changed places."""
+        body = written.body
+        known = await self.writer.find(written.type, body["fq_name"])
+        if known is None:
+            return
+        if body.get("uuid", known) != known:
+            raise LabError(f"{written.type} {':'.join(body['fq_name'])}: is already there, and not of this lab")
+        if written.type not in ("virtual-machine-interface", "instance-ip"):
+            return
+        stored = await self.writer.read(written.type, known)
+        moved = _targets(body, "virtual_network_refs") != _targets(stored, "virtual_network_refs")
+        wanted = body.get("instance_ip_address")
+        if moved or (wanted is not None and wanted != stored.get("instance_ip_address")):
+            for holder in stored.get("instance_ip_back_refs", ()):
+                await self.writer.delete("instance-ip", holder["uuid"])
+            await self.writer.delete(written.type, known)
+
+    async def _write(self, written: Written) -> None:
+        body = written.body
+        known = await self.writer.find(written.type, body["fq_name"])
+        if known is None:
+            await self.writer.create(written.type, body)
+            return
+        stored = await self.writer.read(written.type, known)
+        changes = {key: value for key, value in body.items() if key not in ("fq_name", "parent_type", "uuid")}
+        for key in LEFT_OUT.get(written.type, ()):
+            if stored.get(key):
+                changes.setdefault(key, [] if key.endswith("_refs") else None)
+        if "network_ipam_refs" in changes:
+            changes["network_ipam_refs"] = _with_stored_subnets(changes["network_ipam_refs"], stored)
+        await self.writer.update(written.type, known, changes)
 
     async def address_of(self, instance_ip: str) -> str:
         """The address that an instance-ip was given."""
@@ -71,3 +143,33 @@ class ConfigNode:
     async def stop(self) -> None:
         self.transformer.stop()
         await self._backends.close()
+
+
+def _backends(reactor: Any, config: Config, rng: Random) -> backends.Backends:
+    if config.store == "cassandra":
+        return backends.cluster(reactor, config.settings, rng)
+    return backends.embedded(reactor, str(config.path) if config.path is not None else None)
+
+
+def _targets(obj: dict[str, Any], field: str) -> list[list[str]]:
+    return sorted(entry["to"] for entry in obj.get(field, ()))
+
+
+def _with_stored_subnets(references: list[dict[str, Any]], stored: dict[str, Any]) -> list[dict[str, Any]]:
+    """The references with what the system gave to subnets that stay (uuid, pools), or each start would change them."""
+    known = {
+        str(entry["subnet"]): entry
+        for reference in stored.get("network_ipam_refs", ())
+        for entry in reference["attr"].get("ipam_subnets") or ()
+    }
+    return [
+        {
+            "to": reference["to"],
+            "attr": {
+                "ipam_subnets": [
+                    {**known.get(str(entry["subnet"]), {}), **entry} for entry in reference["attr"]["ipam_subnets"]
+                ]
+            },
+        }
+        for reference in references
+    ]

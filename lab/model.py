@@ -7,8 +7,12 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from contrail_emulator.base.servers import parse_servers
+from contrail_emulator.config.backends import CASSANDRA_PORT, ZOOKEEPER_PORT, ConfigDbSettings
+
+from .bus_url import parse_bus
 from .errors import LabError
 from .yaml_lines import Location, load
 
@@ -134,8 +138,47 @@ class Dns(_Strict):
 
 
 class Config(_Strict):
-    store: Literal["embedded"] = "embedded"
+    """Where the configuration is: embedded (in memory, or in the file `path`), or real servers.
+
+    `bus` holds a password: it is never shown, also not in an error (which is why it is read here, not in a field).
+    """
+
+    store: Literal["embedded", "cassandra"] = "embedded"
     path: Path | None = None
+    servers: tuple[str, ...] = ()
+    bus: SecretStr | None = None
+    zookeeper: tuple[str, ...] = ()
+    cluster_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{0,24}$")] = ""
+    user: str = ""
+    password: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Config:
+        if self.store == "cassandra":
+            if self.path is not None:
+                raise ValueError("path is for store: embedded")
+            if not self.servers or self.bus is None or not self.zookeeper:
+                raise ValueError("store: cassandra needs servers, bus and zookeeper")
+            _ = self.settings
+        elif self.model_fields_set - {"store", "path"}:
+            raise ValueError("servers, bus, zookeeper, cluster_id, user and password are for store: cassandra")
+        return self
+
+    @property
+    def settings(self) -> ConfigDbSettings:
+        """The servers of `store: cassandra`. Raises ValueError, without the secret."""
+        bus = parse_bus(self.bus.get_secret_value() if self.bus is not None else "")
+        return ConfigDbSettings(
+            cassandra=parse_servers(self.servers, CASSANDRA_PORT),
+            rabbitmq=bus.servers,
+            zookeeper=parse_servers(self.zookeeper, ZOOKEEPER_PORT),
+            cassandra_user=self.user,
+            cassandra_password=self.password.get_secret_value(),
+            rabbitmq_user=bus.user,
+            rabbitmq_password=bus.password,
+            rabbitmq_vhost=bus.vhost,
+            cluster_id=self.cluster_id,
+        )
 
 
 class LabFile(_Strict):
