@@ -1,5 +1,8 @@
-"""Which configuration each agent has and what it must be sent: a walk of the graph per agent, and the difference to the last
-(reference/xmpp.md 3)."""
+"""Which configuration each agent has and what it must be sent: a walk of the graph per agent, and the difference to the
+last (reference/xmpp.md 3).
+
+A change concerns few agents: a node those that have it, a link those for which it leads on, or that have both its ends.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,18 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from contrail_emulator.config.graph import Changes, Graph, Node, Origin
+from contrail_emulator.config.graph import Changes, Graph, Link, Node, Origin
 from contrail_emulator.config.schema import Schema, SchemaError
 from contrail_emulator.config.schema.xml import to_xml
-from contrail_emulator.control.xmpp import config_message
-from contrail_emulator.control.xmpp.config_message import Change, ConfigLink, ConfigNode, NodeName
 
 from .agent_filter import FOLLOWED
+from .agent_view import AgentView, LinkKey, NodeKey, key_of
+from .link_index import LinkIndex
 
 VIRTUAL_ROUTER = "virtual-router"
 VIRTUAL_MACHINE = "virtual-machine"
 MACHINE_LINK = "virtual-router-virtual-machine"
-NodeKey = tuple[str, str]
-LinkKey = tuple[str, NodeKey, NodeKey]
-
-
-class AgentView:
-    """One agent's configuration: what it subscribed to, what it should have and what it was sent.
-
-    `send` takes a stanza and says whether more may follow; after a False the difference waits for `AgentConfig.unblocked`.
-    """
-
-    __slots__ = ("blocked", "duplicates", "interest", "machines", "name", "router", "send", "sent_links", "sent_nodes")
-
-    def __init__(self, name: str, send: Callable[[bytes], bool]) -> None:
-        self.name = name
-        self.send = send
-        self.router: str | None = None
-        self.machines: set[str] = set()
-        self.interest: set[Node] = set()
-        self.sent_nodes: dict[NodeKey, Mapping[str, Any]] = {}
-        self.sent_links: set[LinkKey] = set()
-        self.blocked = False
-        self.duplicates = 0
-        """Subscriptions that were ignored: repeated, unknown or out of order."""
+_NOBODY: frozenset[AgentView] = frozenset()
 
 
 class AgentConfig:
@@ -55,6 +36,7 @@ class AgentConfig:
         self._views: dict[str, AgentView] = {}
         self._interested: dict[Node, set[AgentView]] = {}
         self._rendered: dict[Node, tuple[Mapping[str, Any], tuple[bytes, ...]]] = {}
+        self._index = LinkIndex()
         self._unsubscribe = graph.subscribe(self._changed)
 
     def stop(self) -> None:
@@ -74,11 +56,11 @@ class AgentConfig:
             return False
         view.router = router
         self._views[router] = view
-        self._refresh(view)
+        self._walk_again(view)
         return True
 
     def subscribe_machine(self, view: AgentView, machine: str) -> bool:
-        """The agent runs a machine; also one that configuration does not know yet. False for a repeated subscription."""
+        """The agent runs a machine, known to configuration yet or not. False for a repeated subscription."""
         if view.router is None or machine in view.machines:
             view.duplicates += 1
             return False
@@ -96,10 +78,10 @@ class AgentConfig:
         return True
 
     def disconnect(self, view: AgentView) -> None:
-        """The session is gone, and with it all the agent subscribed to: configuration is never retained (xmpp.md 1.10)."""
-        if view.router is None:
+        """The session is gone, and all the agent subscribed to: configuration is never retained (xmpp.md 1.10)."""
+        if view.router is None or self._views.get(view.router) is not view:
             return
-        self._views.pop(view.router, None)
+        del self._views[view.router]
         for node in view.interest:
             self._forget(node, view)
         view.interest = set()
@@ -108,6 +90,7 @@ class AgentConfig:
                 self._graph.unlink(
                     MACHINE_LINK, (VIRTUAL_ROUTER, view.router), (VIRTUAL_MACHINE, machine), origin=Origin.XMPP
                 )
+        view.machines = set()
 
     def unblocked(self, view: AgentView) -> None:
         """The agent reads again: what changed meanwhile goes out, in its latest state only."""
@@ -118,23 +101,46 @@ class AgentConfig:
     # What configuration does
 
     def _changed(self, changes: Changes) -> None:
-        affected: dict[AgentView, None] = {}
-        for node in changes.touched():
-            affected.update(dict.fromkeys(self._interested.get(node, ())))
+        self._index.changed(changes)
+        walk: dict[AgentView, None] = {}
+        touched: dict[AgentView, list[Node]] = {}
+        for node in changes.updated:
             if node.type == VIRTUAL_ROUTER and node.name in self._views:
-                affected[self._views[node.name]] = None
+                walk[self._views[node.name]] = None
+            for view in self._interested.get(node, ()):
+                if (key_of(node) in view.sent_nodes) is node.present:
+                    touched.setdefault(view, []).append(node)
+                else:
+                    walk[view] = None
         for node in changes.deleted:
+            walk.update(dict.fromkeys(self._interested.get(node, ())))
             self._rendered.pop(node, None)
-        for view in affected:
-            self._refresh(view)
+        for link in (*changes.linked, *changes.unlinked):
+            walk.update(dict.fromkeys(self._concerned(link)))
+        for view in walk:
+            self._walk_again(view)
+        for view, nodes in touched.items():
+            if view not in walk and not view.blocked:
+                view.send_changed([node for node in nodes if node.present], self._render)
 
-    def _refresh(self, view: AgentView) -> None:
+    def _concerned(self, link: Link) -> Iterator[AgentView]:
+        """Whom a link that came or went leads on to more, or to whom it is itself to be sent."""
+        left = self._interested.get(link.left, _NOBODY)
+        right = self._interested.get(link.right, _NOBODY)
+        if link.name in FOLLOWED.get(link.left.type, ()):
+            yield from left
+        if link.name in FOLLOWED.get(link.right.type, ()):
+            yield from right
+        yield from left & right
+
+    def _walk_again(self, view: AgentView) -> None:
         interest = self._walk(view)
         for node in view.interest - interest:
             self._forget(node, view)
         for node in interest - view.interest:
             self._interested.setdefault(node, set()).add(view)
         view.interest = interest
+        view.walks += 1
         if not view.blocked:
             self._send_difference(view)
 
@@ -166,25 +172,14 @@ class AgentConfig:
         return seen
 
     def _send_difference(self, view: AgentView) -> None:
-        for message in config_message.batches(list(self._difference(view))):
-            if not view.send(config_message.write(message, view.name)):
-                view.blocked = True
-
-    def _difference(self, view: AgentView) -> Iterator[Change]:
-        """Updates first, nodes before the links that use them; then deletes, links before nodes."""
-        nodes = {(node.type, node.name): node for node in view.interest if node.present}
-        links = set(_links(nodes))
-        for key in sorted(nodes):
-            if view.sent_nodes.get(key) != nodes[key].properties:
-                yield Change(config_message.UPDATE, ConfigNode(*key, self._render(nodes[key])))
-        for link in sorted(links - view.sent_links):
-            yield Change(config_message.UPDATE, _wire(link))
-        for link in sorted(view.sent_links - links):
-            yield Change(config_message.DELETE, _wire(link))
-        for key in sorted(view.sent_nodes.keys() - nodes.keys()):
-            yield Change(config_message.DELETE, ConfigNode(*key))
-        view.sent_nodes = {key: node.properties for key, node in nodes.items()}
-        view.sent_links = links
+        """What is there of the agent's nodes, and every link both of whose ends it has, whatever its name (3.3)."""
+        present = {node: None for node in view.interest if node.present}
+        nodes: dict[NodeKey, Node] = {key_of(node): node for node in present}
+        links: set[LinkKey] = set()
+        for link in self._index.among(present.keys()):
+            left, right = key_of(link.left), key_of(link.right)
+            links.add((link.name, left, right) if left <= right else (link.name, right, left))
+        view.send_difference(nodes, links, self._render)
 
     def _render(self, node: Node) -> tuple[bytes, ...]:
         """The node's property elements, rendered once for all agents that have it."""
@@ -200,18 +195,3 @@ class AgentConfig:
         rendered = tuple(elements)
         self._rendered[node] = (node.properties, rendered)
         return rendered
-
-
-def _links(nodes: Mapping[NodeKey, Node]) -> Iterator[LinkKey]:
-    """Every link both of whose ends the agent has, whatever its name (reference/xmpp.md 3.3)."""
-    for key, node in nodes.items():
-        for link in node.links():
-            other = link.other(node)
-            other_key = (other.type, other.name)
-            if key <= other_key and other_key in nodes:
-                yield link.name, key, other_key
-
-
-def _wire(link: LinkKey) -> ConfigLink:
-    name, left, right = link
-    return ConfigLink(NodeName(*left), NodeName(*right), name)

@@ -15,7 +15,8 @@ def _table() -> dict[str, frozenset[str]]:
     followed: dict[str, tuple[str, ...]] = {
         vr: (
             *_links(vr, "virtual-machine network-ipam virtual-machine-interface"),
-            "physical-router-virtual-router", "global-system-config-virtual-router", "provider-attachment-virtual-router",
+            "physical-router-virtual-router", "global-system-config-virtual-router",
+            "provider-attachment-virtual-router",
         ),
         "virtual-machine": ("virtual-machine-service-instance", f"{vmi}-virtual-machine", "virtual-machine-tag"),
         vmi: (
@@ -32,8 +33,8 @@ def _table() -> dict[str, frozenset[str]]:
         network: (
             *_links(
                 network,
-                "floating-ip-pool alias-ip-pool network-ipam access-control-list routing-instance qos-config bridge-domain "
-                "security-logging-object tag provider-network multicast-policy",
+                "floating-ip-pool alias-ip-pool network-ipam access-control-list routing-instance qos-config "
+                "bridge-domain security-logging-object tag provider-network multicast-policy",
             ),
             "vn-health-check", "host-based-service-virtual-network",
         ),
@@ -83,8 +84,9 @@ def _table() -> dict[str, frozenset[str]]:
     }  # fmt: skip
     link_nodes = (
         "virtual-router-network-ipam bgpaas-control-node-zone virtual-machine-interface-bridge-domain "
-        "virtual-machine-interface-routing-instance virtual-port-group-physical-interface logical-router-virtual-network "
-        "virtual-network-network-ipam application-policy-set-firewall-policy firewall-policy-firewall-rule "
+        "virtual-machine-interface-routing-instance virtual-port-group-physical-interface "
+        "logical-router-virtual-network virtual-network-network-ipam "
+        "application-policy-set-firewall-policy firewall-policy-firewall-rule "
         "firewall-policy-security-logging-object firewall-rule-security-logging-object"
     )
     followed.update({name: (name,) for name in link_nodes.split()})
@@ -98,4 +100,5 @@ def _table() -> dict[str, frozenset[str]]:
 
 
 FOLLOWED: Final[Mapping[str, frozenset[str]]] = _table()
-"""Type of node -> the names of the links that lead on from it. A type that is no key is never sent; one with no links is a leaf."""
+"""Type of node -> the names of the links that lead on from it. A type that is no key is never sent, one without links
+is a leaf."""

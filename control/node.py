@@ -21,11 +21,14 @@ from contrail_emulator.config.schema import Schema
 from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
 from contrail_emulator.control.routing import CoreSettings, Encoder, InstanceSettings, RoutingCore
-from contrail_emulator.control.xmpp.server import ServerSettings, XmppServer
+from contrail_emulator.control.xmpp.server import ServerSettings
 from contrail_emulator.control.xmpp.session import Session
 from contrail_emulator.control.xmpp.stanza import Stanza
 
 from .agent_config import AgentConfig
+from .agent_server import AgentServer
+from .channels.agent import AgentLocal
+from .channels.agent_restart import RestartTimes
 from .channels.agents import AgentChannels
 from .channels.bgp_encoder import BgpEncoder
 from .channels.bgp_peer import Local
@@ -33,7 +36,8 @@ from .channels.bgp_peers import BgpPeers
 from .channels.xmpp_encoder import XmppEncoder
 from .flusher import Flusher
 from .introspect import pages
-from .provision import Identity, Provisioner
+from .provision import Provisioner
+from .provision_read import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ class Plane:
         router_id = int(IPv4Address(identity.router_id))
         self.flusher = Flusher(reactor, self._pause, self._resume)
         encoders: dict[str, Encoder] = {
-            "bgp": BgpEncoder(),
+            "bgp": BgpEncoder(behaviour),
             "xmpp": XmppEncoder(identity.autonomous_system, self._network_name, self._instance_network),
         }
         self.core = RoutingCore(
@@ -90,9 +94,12 @@ class Plane:
             reactor,
             self.core,
             node.agent_config,
-            lambda: identity.autonomous_system,
-            identity.end_of_rib_timeout,
-            node.started,
+            AgentLocal(
+                autonomous_system=identity.autonomous_system, seconds=reactor.seconds, behaviour=behaviour
+            ),
+            end_of_rib_timeout=identity.end_of_rib_timeout,
+            started=node.started,
+            restart=_restart_times(identity),
         )
         self.speaker = Speaker(
             reactor,
@@ -141,6 +148,16 @@ class Plane:
             session.resume_reading()
 
 
+def _restart_times(identity: Identity) -> RestartTimes | None:
+    """How long agents are waited for; None without helper mode."""
+    if not identity.xmpp_helper:
+        return None
+    times = identity.graceful_restart
+    return RestartTimes(
+        restart=times.time, long_lived=times.long_lived_time, end_of_rib=identity.end_of_rib_timeout
+    )
+
+
 class ControlNode:
     """A control node. `client` feeds the graph it reads its configuration from."""
 
@@ -166,10 +183,11 @@ class ControlNode:
         self.started = reactor.seconds()
         self.plane: Plane | None = None
         self.agent_config = AgentConfig(client.graph, schema)
-        self.xmpp = XmppServer(
+        self.xmpp = AgentServer(
             reactor,
             ServerSettings(hostname=settings.name, address=settings.address, port=settings.xmpp_port),
             self,
+            behaviour=behaviour,
             capture=capture,
         )
         self.metrics = Metrics()
@@ -228,6 +246,10 @@ class ControlNode:
             self._changing = True
             Deferred.fromCoroutine(self._change()).addErrback(self._change_failed)
 
+    def xmpp_hold_time_changed(self, seconds: int) -> None:
+        """Takes effect on live sessions (reference/xmpp.md 1.6)."""
+        self.xmpp.set_hold_time(seconds)
+
     def peer_changed(self, settings: PeerSettings) -> None:
         known = settings.name in self._peers
         self._peers[settings.name] = settings
@@ -280,7 +302,6 @@ class ControlNode:
             await plane.stop()
             return
         self.plane = plane
-        self.xmpp.set_hold_time(identity.xmpp_hold_time)
         self.xmpp.graceful_restart_helper = identity.xmpp_helper
         for instance in self._instances.values():
             plane.core.add_instance(instance)

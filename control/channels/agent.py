@@ -1,38 +1,35 @@
-"""An agent at the control node: its subscriptions, the routes it publishes, and what it is sent (reference/xmpp.md 2, 3, 6)."""
+"""An agent at the control node: what it asks for, the routes it publishes, what it is sent (reference/xmpp.md 2, 3, 6).
+
+A channel outlives its session when a restart is helped: see `suspend`, `resume` and `sweep` (reference/xmpp.md 1.10).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-from contrail_emulator.control.agent_config import AgentConfig, AgentView
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+from contrail_emulator.control.agent_config import AgentConfig
+from contrail_emulator.control.agent_view import AgentView
 from contrail_emulator.control.bgp import rd
-from contrail_emulator.control.bgp.family import Family
-from contrail_emulator.control.routing import GroupKey, Membership, RoutingCore, Source, SourceKind
+from contrail_emulator.control.routing import RoutingCore, Source, SourceKind
 from contrail_emulator.control.xmpp import config_message, item_rules, names, pubsub
 from contrail_emulator.control.xmpp.family import ItemFamily, split_node
 from contrail_emulator.control.xmpp.item_id import primary_instance_id
 from contrail_emulator.control.xmpp.item_reader import ItemError
-from contrail_emulator.control.xmpp.items import EnetEntry, Entry, UnicastEntry
+from contrail_emulator.control.xmpp.items import Entry
 from contrail_emulator.control.xmpp.pairing import PublishedItems, PublishPairing
 from contrail_emulator.control.xmpp.stanza import Stanza
 
-from .item import Publisher, enet_key, enet_route, unicast_key, unicast_route
+from .item import Publisher
+from .published import add_route, delete_key
+from .subscription import Subscription
 from .told import told
-
-XMPP_GROUP = GroupKey(encoding="xmpp", peer_type="xmpp")
-DELIVERED = (Family.INET, Family.INET6, Family.E_VPN)
-ROUTE_FAMILIES = {
-    ItemFamily.INET: Family.INET,
-    ItemFamily.INET6: Family.INET6,
-    ItemFamily.INET_LABELED: Family.INET_LABELED,
-    ItemFamily.E_VPN: Family.E_VPN,
-}
 
 
 class AgentSession(Protocol):
@@ -48,65 +45,45 @@ class AgentSession(Protocol):
     def close(self, reason: str) -> None: ...
 
 
-class ReadItems(NamedTuple):
-    """What a publish and its collection said, read: `entries` added to, or deleted from, the instance they name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLocal:
+    """What a channel needs to know of the control node: its global AS, its behaviour, and a clock in seconds."""
 
-    family: ItemFamily
-    node: str
-    add: bool
-    entries: tuple[Entry, ...]
-
-
-@dataclass(slots=True, eq=False)
-class Subscription:
-    """One instance an agent subscribed to. Until the instance exists, what is published waits in `deferred`, in order."""
-
-    instance: str
-    instance_id: int
-    no_ribout: bool
-    active: bool = False
-    memberships: list[Membership] = field(default_factory=list)
-    deferred: dict[str, ReadItems] = field(default_factory=dict)
-    routes: set[tuple[str, bytes]] = field(default_factory=set)
+    autonomous_system: int
+    seconds: Callable[[], float]
+    behaviour: Behaviour = CONTRAIL
 
 
-class _Fault(Exception):
-    """The agent broke a rule for which a control node closes the session; `str()` says which."""
+class Fault(Exception):
+    """The agent broke a rule for which a real control node closes the session; `str()` says which."""
 
 
 class AgentChannel:
-    """One session of one agent.
-
-    `autonomous_system()` gives the global AS; `master` is the name of the master instance, whose routes carry no RD.
-    """
+    """One agent: its subscriptions and routes, and the session it has now."""
 
     log = Logger()
 
-    def __init__(
-        self,
-        session: AgentSession,
-        core: RoutingCore,
-        config: AgentConfig,
-        autonomous_system: Callable[[], int],
-        seconds: Callable[[], float],
-    ) -> None:
+    def __init__(self, session: AgentSession, core: RoutingCore, config: AgentConfig, local: AgentLocal) -> None:
+        address = ip_address(session.peer_address)
         self.session = session
-        self.last_sent = seconds()
-        self._seconds = seconds
+        self.connected = True
+        self.last_sent = local.seconds()
         self.source = Source(
-            SourceKind.XMPP,
-            session.peer_name,
-            address=ip_address(session.peer_address).packed,
-            router_id=int(ip_address(session.peer_address)) & 0xFFFFFFFF,
+            SourceKind.XMPP, session.peer_name, address=address.packed, router_id=int(address) & 0xFFFFFFFF
         )
         self.subscriptions: dict[str, Subscription] = {}
         self.counters: Counter[str] = Counter()
         self.last_error = ""
         self.end_of_rib_received = False
+        self.on_end_of_rib: Callable[[], None] = lambda: None
+        """Called when the agent says that it told everything."""
+        self.on_subscribed: Callable[[], None] = lambda: None
+        """Called when the agent subscribes to an instance."""
         self._core = core
         self._config = config
+        self._local = local
+        self._behaviour = local.behaviour
         self._view: AgentView = config.connect(session.peer_name, self._send_config)
-        self._autonomous_system = autonomous_system
         self._pairing = PublishPairing()
         self._header = pubsub.message_header(session.peer_name)
 
@@ -114,21 +91,23 @@ class AgentChannel:
 
     @property
     def name(self) -> str:
-        return self.session.peer_name
+        return self.source.name
 
     def deliver(self, message: bytes) -> bool:
         """A message body of an update group, with this agent's own header."""
         self.counters["messages_out"] += 1
-        self.last_sent = self._seconds()
+        self.last_sent = self._local.seconds()
         return self.session.send(self._header + message)
+
+    @property
+    def address(self) -> str:
+        """The agent's IP address."""
+        return str(ip_address(self.source.address))
 
     @property
     def waiting(self) -> bool:
         """Something asked for is not done yet: an instance that does not exist, a dump under way, a blocked socket."""
-        return self.session.blocked or any(
-            not subscription.active or not all(membership.joined for membership in subscription.memberships)
-            for subscription in self.subscriptions.values()
-        )
+        return self.session.blocked or any(subscription.waiting for subscription in self.subscriptions.values())
 
     def send_end_of_rib(self) -> None:
         """The marker that ends the first dump."""
@@ -138,22 +117,29 @@ class AgentChannel:
     def unblocked(self) -> None:
         """The agent reads again."""
         for subscription in self.subscriptions.values():
-            for membership in subscription.memberships:
-                membership.unblocked()
+            subscription.unblocked()
         self._config.unblocked(self._view)
 
     # What comes in
 
     def stanza(self, stanza: Stanza) -> None:
-        """One stanza, handed to every consumer whose keyword its `to` holds (reference/xmpp.md 1.1)."""
+        """One stanza, handed to every consumer it is addressed to (reference/xmpp.md 1.1)."""
         try:
-            if stanza.addressed(names.BGP_PEER):
+            if self._addressed(stanza, names.BGP_PEER):
                 self._bgp_peer(stanza)
-            if stanza.addressed(names.CONFIG):
+            if self._addressed(stanza, names.CONFIG):
                 self._config_request(stanza)
-        except _Fault as fault:
-            self._remember(str(fault))
-            self.session.close(str(fault))
+        except Fault as fault:
+            self.last_error = str(fault)
+            if self._behaviour.close_on_subscription_error:
+                self.session.close(str(fault))
+            else:
+                self.counters["subscription_errors"] += 1
+
+    def _addressed(self, stanza: Stanza, keyword: str) -> bool:
+        if self._behaviour.dispatch_by_substring:
+            return stanza.addressed(keyword)
+        return stanza.to.rpartition("/")[2] == keyword
 
     def _bgp_peer(self, stanza: Stanza) -> None:
         form = pubsub.read(stanza)
@@ -167,11 +153,15 @@ class AgentChannel:
                 if isinstance(merged, PublishedItems):
                     self._published(merged)
                 elif isinstance(merged, pubsub.EndOfRib):
-                    self.end_of_rib_received = True
-            case pubsub.EndOfRib():
-                self.end_of_rib_received = True
+                    self._end_of_rib()
+            case pubsub.EndOfRib() if not self._behaviour.ignore_message_end_of_rib:
+                self._end_of_rib()
             case _:
                 self.counters["stanzas_ignored"] += 1
+
+    def _end_of_rib(self) -> None:
+        self.end_of_rib_received = True
+        self.on_end_of_rib()
 
     def _config_request(self, stanza: Stanza) -> None:
         form = pubsub.read(stanza)
@@ -195,54 +185,35 @@ class AgentChannel:
     # Subscriptions
 
     def _subscribe(self, form: pubsub.Subscribe) -> None:
-        if form.node in self.subscriptions:
-            raise _Fault(f"subscribed twice to {form.node}")
-        subscription = Subscription(form.node, form.instance_id, form.no_ribout)
-        self.subscriptions[form.node] = subscription
+        subscription = self.subscriptions.get(form.node)
+        if subscription is None:
+            subscription = Subscription(self._core, self.source, form.node, form.instance_id, form.no_ribout)
+            self.subscriptions[form.node] = subscription
+        elif subscription.stale:
+            subscription.restore(form.instance_id, form.no_ribout)
+        else:
+            raise Fault(f"subscribed twice to {form.node}")
         if form.node in self._core.instances:
-            self._activate(subscription)
+            subscription.activate(self)
+        self.on_subscribed()
 
     def _unsubscribe(self, form: pubsub.Unsubscribe) -> None:
         subscription = self.subscriptions.pop(form.node, None)
         if subscription is None:
-            raise _Fault(f"unsubscribed from {form.node} without being subscribed")
-        self._deactivate(subscription)
-
-    def _activate(self, subscription: Subscription) -> None:
-        subscription.active = True
-        self._core.subscribe(subscription.instance, self.source)
-        if not subscription.no_ribout:
-            tables = self._core.instances[subscription.instance].tables
-            for family in DELIVERED:
-                if family in tables:
-                    membership = self._core.join(tables[family].name, XMPP_GROUP, self, source=self.source)
-                    subscription.memberships.append(membership)
-        deferred, subscription.deferred = subscription.deferred, {}
-        for items in deferred.values():
-            self._apply(subscription, items)
-
-    def _deactivate(self, subscription: Subscription) -> None:
-        for table, key in subscription.routes:
-            self._core.withdraw(table, self.source, key)
-        subscription.routes.clear()
-        for membership in subscription.memberships:
-            self._core.leave(membership)
-        subscription.memberships.clear()
-        if subscription.active:
-            self._core.unsubscribe(subscription.instance, self.source)
-        subscription.active = False
+            raise Fault(f"unsubscribed from {form.node} without being subscribed")
+        subscription.end()
 
     def instance_added(self, name: str) -> None:
         """An instance now exists: what waited for it is done."""
         subscription = self.subscriptions.get(name)
-        if subscription is not None and not subscription.active:
-            self._activate(subscription)
+        if subscription is not None:
+            subscription.activate(self if self.connected and not subscription.stale else None)
 
     def instance_removed(self, name: str) -> None:
-        """An instance is about to go: the subscription stays and waits for it to come back."""
+        """An instance is about to go: the subscription and its routes wait for it to come back."""
         subscription = self.subscriptions.get(name)
-        if subscription is not None and subscription.active:
-            self._deactivate(subscription)
+        if subscription is not None:
+            subscription.park()
 
     # Routes
 
@@ -255,13 +226,22 @@ class AgentChannel:
         if not entries:
             return  # a syntactically bad item never closes the session, subscribed or not (reference/xmpp.md 6)
         subscription = self.subscriptions.get(published.instance)
-        if subscription is None:
-            raise _Fault(f"published a route of {published.instance} without being subscribed")
-        read = ReadItems(family, published.node, published.add, entries)
-        if subscription.active:
-            self._apply(subscription, read)
-        else:
-            subscription.deferred[published.node] = read
+        if subscription is None or subscription.instance_id < 0:
+            raise Fault(f"published a route of {published.instance} without being subscribed")
+        publisher = self._publisher(subscription, published.node)
+        for entry in entries:
+            self.counters[f"items_{family.name.lower()}_{'in' if published.add else 'deleted'}"] += 1
+            try:
+                if published.add:
+                    item_rules.check_next_hops(entry, publisher.master)
+                    kept = subscription.add(add_route(entry, publisher))
+                else:
+                    kept = subscription.delete(*delete_key(entry, publisher))
+            except ItemError as error:
+                self._drop_item(published.node, error)
+                continue
+            if not kept:
+                self.counters["items_without_table" if published.add else "deletes_of_nothing"] += 1
 
     def _read(self, family: ItemFamily, published: PublishedItems) -> Iterator[Entry]:
         for element in published.entries:
@@ -270,91 +250,93 @@ class AgentChannel:
             except ItemError as error:
                 self._drop_item(published.node, error)
 
-    def _apply(self, subscription: Subscription, items: ReadItems) -> None:
-        route_family = ROUTE_FAMILIES.get(items.family)
-        tables = self._core.instances[subscription.instance].tables
-        if route_family is None or route_family not in tables:
-            self.counters[f"items_of_{items.family.name.lower()}"] += len(items.entries)
-            return
-        publisher = self._publisher(subscription, items.node)
-        for entry in items.entries:
-            try:
-                if isinstance(entry, UnicastEntry | EnetEntry):
-                    self._route(subscription, tables[route_family].name, entry, publisher, items.add)
-            except ItemError as error:
-                self._drop_item(items.node, error)
-
     def _publisher(self, subscription: Subscription, node: str) -> Publisher:
         master = subscription.instance == names.MASTER_INSTANCE
-        primary = primary_instance_id(node) if master else 0
         return Publisher(
             self.source.address,
-            primary or max(subscription.instance_id, 0),
-            self._autonomous_system(),
-            master=master and not primary,
-        )
-
-    def _route(
-        self, subscription: Subscription, table: str, entry: UnicastEntry | EnetEntry, publisher: Publisher, add: bool
-    ) -> None:
-        if not add:
-            key = unicast_key(entry) if isinstance(entry, UnicastEntry) else enet_key(entry, publisher)
-            subscription.routes.discard((table, key))
-            self._core.withdraw(table, self.source, key)
-            return
-        item_rules.check_next_hops(entry, publisher.master)
-        route = unicast_route(entry, publisher) if isinstance(entry, UnicastEntry) else enet_route(entry, publisher)
-        subscription.routes.add((table, route.key))
-        self._core.update(
-            table, self.source, route.key, route.attributes, route.payload, rd=route.rd, flags=route.flags
+            primary_instance_id(node) if master else subscription.instance_id,
+            self._local.autonomous_system,
+            master=master,
+            behaviour=self._behaviour,
         )
 
     def _drop_item(self, node: str, error: ItemError) -> None:
         self.counters["items_dropped"] += 1
-        self._remember(f"item {node}: {error}")
+        self.last_error = f"item {node}: {error}"
         if self.counters["items_dropped"] == 1:
             self.log.warn(
                 "agent {agent}: item {node} dropped: {error}; further ones are counted only",
                 agent=self.name, node=node, error=error,
             )  # fmt: skip
 
-    def _remember(self, error: str) -> None:
-        self.last_error = error
+    # The end, or a pause
 
-    # The end
+    def suspend(self) -> None:
+        """The session is gone, the agent is believed to come back: routes and subscriptions stay, as stale.
+
+        Configuration does not: the agent subscribes to it again.
+        """
+        self.connected = False
+        for subscription in self.subscriptions.values():
+            subscription.suspend()
+        self._core.mark_stale(self.source)
+        self._config.disconnect(self._view)
+
+    def resume(self, session: AgentSession) -> None:
+        """The agent is back with a new session; nothing is sent to it but what it subscribes to again."""
+        self.session = session
+        self.connected = True
+        self.end_of_rib_received = False
+        self.last_sent = self._local.seconds()
+        self._pairing = PublishPairing()
+        self._view = self._config.connect(self.name, self._send_config)
+
+    def long_lived_stale(self) -> None:
+        """It takes longer: what is stale loses against everything else (RFC 9494)."""
+        self._core.mark_llgr_stale(self.source)
+
+    def sweep(self) -> None:
+        """What the agent did not subscribe to, or publish, again is gone."""
+        self._core.sweep_stale(self.source)
+        for name, subscription in list(self.subscriptions.items()):
+            if subscription.stale:
+                del self.subscriptions[name]
+                subscription.end()
+            else:
+                subscription.forget_swept()
 
     def closed(self) -> None:
-        """The session is gone: everything it brought goes with it."""
+        """The session is gone, and everything it brought goes with it."""
+        if self.connected:
+            self._config.disconnect(self._view)
+        self.connected = False
         for subscription in list(self.subscriptions.values()):
-            self._deactivate(subscription)
+            subscription.end()
         self.subscriptions.clear()
         self._core.withdraw_source(self.source)
-        self._config.disconnect(self._view)
 
     def row(self) -> Mapping[str, Any]:
         """For introspect `agents`."""
-        routes_in = sum(len(subscription.routes) for subscription in self.subscriptions.values())
+        subscriptions = self.subscriptions.values()
         return {
             "peer": self.name,
-            "peer_address": self.session.peer_address,
-            "state": "Established",
+            "peer_address": self.address,
+            "state": "Established" if self.connected else "Idle",
             "subscriptions": sorted(self.subscriptions),
             "routing_instances": [
                 {
                     "name": subscription.instance,
                     "index": subscription.instance_id,
-                    "state": "subscribed" if subscription.active else "pending",
+                    "state": subscription.state,
                     "route_distinguisher": rd.text(
                         rd.make_ipv4(self.source.address, max(subscription.instance_id, 0) & 0xFFFF)
                     ),
                 }
-                for subscription in self.subscriptions.values()
+                for subscription in subscriptions
             ],
-            "routes_in": routes_in,
+            "routes_in": sum(subscription.count for subscription in subscriptions),
             "routes_out": sum(
-                told(membership)
-                for subscription in self.subscriptions.values()
-                for membership in subscription.memberships
+                told(membership) for subscription in subscriptions for membership in subscription.memberships
             ),
             "messages_out": self.counters["messages_out"],
             "config_out": self.counters["config_out"],

@@ -1,9 +1,10 @@
-"""All agents of a control node: their sessions come and go here (reference/xmpp.md 1.7, 1.8)."""
+"""All agents of a control node: their sessions come and go here (reference/xmpp.md 1.7, 1.8, 1.10)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,12 +15,27 @@ from contrail_emulator.control.routing import RoutingCore
 from contrail_emulator.control.xmpp.session import Session
 from contrail_emulator.control.xmpp.stanza import Stanza
 
-from .agent import AgentChannel
+from .agent import AgentChannel, AgentLocal
 from .agent_end_of_rib import EndOfRibSender
+from .agent_restart import AgentRestart, Event, RestartTimes
+
+
+@dataclass(slots=True, eq=False)
+class Agent:
+    """An agent that is, or is expected to be, connected. `session` is None while it is away."""
+
+    channel: AgentChannel
+    session: Session | None = None
+    ender: EndOfRibSender | None = None
+    restart: AgentRestart | None = None
 
 
 class AgentChannels:
-    """One channel per established session of an agent, and what is remembered of agents that left."""
+    """One channel per agent, and what is remembered of agents that left.
+
+    `end_of_rib_timeout` in seconds, `started` on the clock's time line; `restart` says how long an agent's routes are
+    kept when its session ends, None: not at all.
+    """
 
     log = Logger()
 
@@ -28,76 +44,134 @@ class AgentChannels:
         clock: IReactorTime,
         core: RoutingCore,
         config: AgentConfig,
-        autonomous_system: Callable[[], int],
+        local: AgentLocal,
+        *,
         end_of_rib_timeout: float,
         started: float,
+        restart: RestartTimes | None = None,
     ) -> None:
         self._clock = clock
         self._core = core
         self._config = config
-        self._autonomous_system = autonomous_system
+        self._local = local
         self._end_of_rib_timeout = end_of_rib_timeout
         self._started = started
-        self._channels: dict[Session, AgentChannel] = {}
-        self._enders: dict[Session, EndOfRibSender] = {}
+        self._restart = restart
+        self._agents: dict[Session, Agent] = {}
+        self._away: dict[str, Agent] = {}
         self.flaps: Counter[str] = Counter()
         self.last_errors: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[AgentChannel]:
-        return iter(tuple(self._channels.values()))
+        return (agent.channel for agent in (*self._agents.values(), *self._away.values()))
 
     def established(self, session: Session) -> None:
-        channel = AgentChannel(session, self._core, self._config, self._autonomous_system, self._clock.seconds)
-        self._channels[session] = channel
-        self._enders[session] = EndOfRibSender(
-            self._clock, channel, uptime=lambda: self._clock.seconds() - self._started, timeout=self._end_of_rib_timeout
+        """An agent is there; one that was away goes on where it was."""
+        agent = self._returned(session) or self._arrived(session)
+        agent.session = session
+        agent.ender = EndOfRibSender(
+            self._clock,
+            agent.channel,
+            uptime=lambda: self._clock.seconds() - self._started,
+            timeout=self._end_of_rib_timeout,
+            hold_back=self._local.behaviour.hold_back_agent_end_of_rib,
         )
+        agent.channel.on_subscribed = agent.ender.subscribed
+        self._agents[session] = agent
         self.log.info("agent {agent} connected from {address}", agent=session.peer_name, address=session.peer_address)
 
+    def _arrived(self, session: Session) -> Agent:
+        agent = Agent(AgentChannel(session, self._core, self._config, self._local))
+        if self._restart is not None:
+            restart = AgentRestart(
+                self._clock, self._restart, agent.channel, lambda: self._gone(agent, "the agent did not come back")
+            )
+            agent.restart = restart
+            agent.channel.on_end_of_rib = lambda: restart.handle(Event.COMPLETE)
+        return agent
+
+    def _returned(self, session: Session) -> Agent | None:
+        agent = self._away.pop(session.peer_name, None)
+        if agent is None or agent.restart is None:
+            return None
+        if agent.channel.address != session.peer_address:
+            agent.restart.stop()
+            agent.channel.closed()  # another machine of the same name: the routes of the old one mean nothing
+            return None
+        agent.channel.resume(session)
+        agent.restart.handle(Event.RETURNED)
+        return agent
+
     def stanza(self, session: Session, stanza: Stanza) -> None:
-        channel = self._channels.get(session)
-        if channel is not None:
-            self._enders[session].active()
-            channel.stanza(stanza)
+        """Something came."""
+        agent = self._agents.get(session)
+        if agent is not None and agent.ender is not None:
+            agent.ender.active()
+            agent.channel.stanza(stanza)
 
     def closed(self, session: Session, reason: str) -> None:
-        channel = self._channels.pop(session, None)
-        if channel is None:
+        """The session is over; what the agent brought goes, or waits for it to come back."""
+        agent = self._agents.pop(session, None)
+        if agent is None:
             return
-        self._enders.pop(session).stop()
+        channel = agent.channel
+        if agent.ender is not None:
+            agent.ender.stop()
+        agent.session = agent.ender = None
         self.flaps[channel.name] += 1
         self.last_errors[channel.name] = channel.last_error or reason
-        channel.closed()
+        if agent.restart is not None:
+            self._away[channel.name] = agent
+            agent.restart.handle(Event.LOST)
+        else:
+            channel.closed()
         self.log.info("agent {agent} left: {reason}", agent=channel.name, reason=reason)
 
+    def _gone(self, agent: Agent, reason: str) -> None:
+        self._away.pop(agent.channel.name, None)
+        agent.channel.closed()
+        self.log.info("agent {agent}: {reason}", agent=agent.channel.name, reason=reason)
+
     def unblocked(self, session: Session) -> None:
-        channel = self._channels.get(session)
-        if channel is not None:
-            channel.unblocked()
+        """The agent reads again."""
+        agent = self._agents.get(session)
+        if agent is not None:
+            agent.channel.unblocked()
 
     def instance_added(self, name: str) -> None:
+        """An instance exists now."""
         for channel in self:
             channel.instance_added(name)
 
     def instance_removed(self, name: str) -> None:
+        """An instance is about to go."""
         for channel in self:
             channel.instance_removed(name)
 
     def stop(self) -> None:
-        """Forget every agent; their sessions are closed by whoever owns them."""
-        for session in list(self._channels):
-            self.closed(session, "the control node stops")
+        """Forget every agent, those that are away too; sessions are closed by whoever owns them."""
+        for agent in (*self._agents.values(), *self._away.values()):
+            if agent.ender is not None:
+                agent.ender.stop()
+            if agent.restart is not None:
+                agent.restart.stop()
+            agent.channel.closed()
+        self._agents.clear()
+        self._away.clear()
 
     def rows(self) -> list[Mapping[str, Any]]:
-        """For introspect: connected agents first, then those that left."""
+        """For introspect: agents that are there, those expected back, then those that left."""
         rows: list[Mapping[str, Any]] = []
-        present = set()
-        for session, channel in self._channels.items():
-            present.add(channel.name)
-            row = {**channel.row(), "flap_count": self.flaps[channel.name], "session": session.rows()}
+        known = set()
+        for agent in (*self._agents.values(), *self._away.values()):
+            channel = agent.channel
+            known.add(channel.name)
+            row = {**channel.row(), "flap_count": self.flaps[channel.name]}
+            row["session"] = agent.session.rows() if agent.session is not None else {}
+            row["restart"] = agent.restart.phase.value if agent.restart is not None else ""
             row["last_error"] = channel.last_error or self.last_errors.get(channel.name, "")
             rows.append(row)
-        for name in sorted(self.flaps.keys() - present):
+        for name in sorted(self.flaps.keys() - known):
             rows.append(
                 {
                     "peer": name,

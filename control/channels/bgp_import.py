@@ -86,7 +86,7 @@ class ImportPolicy:
 
 
 def local_preference_of(med: int) -> int:
-    """The inverse of the MED that a control node derives from LOCAL_PREF, so that it survives between federated systems."""
+    """The inverse of the MED that a control node derives from LOCAL_PREF: so it survives between federated systems."""
     match med:
         case 100:
             return 200

@@ -12,16 +12,16 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from contrail_emulator.control.bgp import update
-from contrail_emulator.control.bgp.negotiation import Negotiated
 from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.graceful_restart import NEVER_STALE
+from contrail_emulator.control.bgp.negotiation import Negotiated
 from contrail_emulator.control.bgp.settings import PeerSettings
 from contrail_emulator.control.routing import GroupKey, Membership, RoutingCore, Source, SourceKind
 
 from .bgp_import import ImportPolicy, ImportSettings
-from .told import told
 from .end_of_rib import CHECK_SECONDS, Moment, may_send
+from .told import told
 
 TABLES: Mapping[Family, str] = {
     Family.INET: "inet.0",
@@ -64,6 +64,8 @@ class BgpPeer(Protocol):
     @property
     def long_lived(self) -> bool: ...
     def send(self, data: bytes) -> bool: ...
+    def send_end_of_rib(self, family: Family) -> bool: ...
+    def prefixes(self, family: Family, count: int) -> bool: ...
 
 
 class PeerChannel:
@@ -80,6 +82,7 @@ class PeerChannel:
         self._source: Source | None = None
         self._policy: ImportPolicy | None = None
         self._families: tuple[Family, ...] = ()
+        self._filtered = False
         self._memberships: dict[Family, Membership] = {}
         self._joined_at: dict[Family, float] = {}
         self._end_of_rib_timer: IDelayedCall | None = None
@@ -100,20 +103,24 @@ class PeerChannel:
         negotiated = self.peer.negotiated
         assert negotiated is not None
         source = self._new_source(negotiated.peer_identifier)
-        if self._source is not None and self._source.router_id != source.router_id:
-            self._core.withdraw_source(self._source)
+        if self._source is not None and _identity(self._source) != _identity(source):
+            self._core.withdraw_source(self._source)  # another router behind the same name: its routes begin anew
             self._source = None
         if self._source is None:
             self._source = source
         self._policy = ImportPolicy(self._import_settings())
         self._families = tuple(family for family in TABLES if family in negotiated.families)
-        waits = Family.ROUTE_TARGET in self._families
+        self._filtered = Family.ROUTE_TARGET in self._families
         for family in self._families:
-            if not (waits and family in VPN_FAMILIES):
+            if not (self._filtered and family in VPN_FAMILIES):
                 self._join(family)
 
     def end_of_rib(self, family: Family, assumed: bool) -> None:
-        """The peer has told everything of a family (or its time is over): what is still stale goes."""
+        """The peer has told everything of a family, or its time is over (30 s for route-target).
+
+        Only then does a peer that filters hear of VPN routes (reference/bgp.md 4.6). What is still stale goes when all
+        families are complete: `sweep_stale`.
+        """
         self.counters["end_of_rib_assumed" if assumed else "end_of_rib_in"] += 1
         if family is Family.ROUTE_TARGET:
             for waiting in self._families:
@@ -178,6 +185,13 @@ class PeerChannel:
                 self._last_route_target = self._clock.seconds()
             attributes, flags = policy.apply(reach.family, reach.attributes)
             self._core.update_many(TABLES[reach.family], source, attributes, reach.routes, flags=flags)
+            if not self._within_limit(reach.family, source):
+                return
+
+    def _within_limit(self, family: Family, source: Source) -> bool:
+        """Count what the peer itself told; beyond the limit the session ends (reference/bgp.md 1.8)."""
+        count = self._core.tables[TABLES[family]].sources.get(source, 0)
+        return self.peer.prefixes(family, count)
 
     # Routes out: a member of update groups
 
@@ -199,6 +213,7 @@ class PeerChannel:
             self,
             source=self._source,
             on_joined=lambda _: self._joined(family),
+            filtered=self._filtered,
         )
 
     def _leave(self) -> None:
@@ -225,7 +240,7 @@ class PeerChannel:
             if may_send(family, self._moment(family), self._local.end_of_rib_timeout, self._local.hold_back_end_of_rib):
                 del self._joined_at[family]
                 self.counters["end_of_rib_out"] += 1
-                self.peer.send(update.end_of_rib(family))
+                self.peer.send_end_of_rib(family)
         if self._joined_at:
             self._end_of_rib_timer = self._clock.callLater(CHECK_SECONDS, self._check_end_of_rib)
 
@@ -294,3 +309,8 @@ class PeerChannel:
             "routes_out": sum(told(membership) for membership in self._memberships.values()),
             "channel": dict(self.counters),
         }
+
+
+def _identity(source: Source) -> tuple[object, ...]:
+    """What must not change while routes of a source are kept."""
+    return source.router_id, source.address, source.autonomous_system, source.ebgp

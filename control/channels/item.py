@@ -1,16 +1,19 @@
-"""What an agent's item becomes in a table: a key, a path attribute set and a payload (reference/xmpp.md 2.3, bgp.md 4.1).
+"""What an agent's unicast or EVPN item becomes in a table: a key, a path attribute set and a payload
+(reference/xmpp.md 2.3, bgp.md 4.1).
 
-Everything an item says beside its prefix travels as BGP attributes, mostly extended communities, as in the real control node.
+Everything an item says beside its prefix travels as BGP attributes, mostly extended communities, as in the real control
+node. Multicast items are in `multicast_item`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.control.bgp import community, ext_community, rd
-from contrail_emulator.control.bgp.attributes import Attributes, PmsiTunnel
+from contrail_emulator.control.bgp.attributes import Attributes, PmsiTunnel, pmsi
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.label import label_bytes
 from contrail_emulator.control.routing import Flag
@@ -22,12 +25,6 @@ MAX_MPLS_LABEL = 0xFFFFF
 ZERO_ESI = bytes(10)
 BROADCAST_MAC = b"\xff" * 6
 DEFAULT_LOCAL_PREFERENCE = 100
-PMSI_INGRESS_REPLICATION = 6
-PMSI_ASSISTED_REPLICATION = 252
-PMSI_EDGE_REPLICATION = 0x80
-PMSI_AR_REPLICATOR = 0x08
-PMSI_AR_LEAF = 0x10
-PMSI_LEAF_INFO = 0x01
 
 FAMILIES = {
     ItemFamily.INET: Family.INET,
@@ -35,6 +32,8 @@ FAMILIES = {
     ItemFamily.INET_LABELED: Family.INET_LABELED,
     ItemFamily.E_VPN: Family.E_VPN,
 }
+ITEM_ENCAPSULATIONS = frozenset(("gre", "vxlan", "nvgre", "mpls", "vxlan-gpe", "udp", "native"))
+"""What an item may name (reference/xmpp.md 2.3)."""
 HASH_FIELDS = {
     "l3-source-address": 0x80,
     "l3-destination-address": 0x40,
@@ -48,18 +47,20 @@ HASH_FIELDS = {
 class Publisher:
     """The agent behind an item: its TCP source address, the instance id it announced, and our global AS number.
 
-    `master` is true for routes of the master instance, which carry no extended communities.
+    `master` is true for routes of the master instance, which carry no extended communities; such a route has an RD only
+    when its item names a primary instance, whose id is `instance_id` then, else 0.
     """
 
     address: bytes
     instance_id: int
     autonomous_system: int
     master: bool = False
+    behaviour: Behaviour = CONTRAIL
 
 
 @dataclass(frozen=True, slots=True)
 class ItemRoute:
-    """A route as `RoutingCore.update` takes it; `rd` is the path's source RD."""
+    """A route as `RoutingCore.update` takes it; `rd` is the path's source RD, empty when it has none."""
 
     family: Family
     key: bytes
@@ -70,10 +71,26 @@ class ItemRoute:
 
 
 def prefix_key(text: str) -> bytes:
-    """length(1) prefix, host bits zero, of a printed prefix."""
-    network = ip_interface(text).network
+    """length(1) prefix, host bits zero, of a printed prefix.
+
+    Raises:
+        ItemError: it is no prefix.
+    """
+    network = _interface(text).network
     length = network.prefixlen
     return bytes((length,)) + network.network_address.packed[: (length + 7) // 8]
+
+
+def _interface(text: str) -> IPv4Interface | IPv6Interface:
+    """A prefix with its host bits; what inet_pton takes, ipaddress may not.
+
+    Raises:
+        ItemError: it does not.
+    """
+    try:
+        return ip_interface(text)
+    except ValueError:
+        raise ItemError(f"address {text[:60]!r}") from None
 
 
 def unicast_key(entry: UnicastEntry) -> bytes:
@@ -84,11 +101,12 @@ def unicast_route(entry: UnicastEntry, publisher: Publisher) -> ItemRoute:
     """A route of an inet, inet6 or labelled item that passed `item_rules.check_next_hops`.
 
     Raises:
-        ItemError: a label that fits no encapsulation given.
+        ItemError: a number that fits no field, a label that fits no encapsulation given.
     """
     hop = entry.next_hops[0]
+    _check_numbers(entry, hop)
     address = ip_address(hop.address)
-    encapsulations, flags = _encapsulations(hop)
+    encapsulations, flags = encapsulation_values(hop.encapsulations)
     communities: tuple[bytes, ...] = ()
     if not publisher.master:
         communities = tuple(
@@ -106,12 +124,12 @@ def unicast_route(entry: UnicastEntry, publisher: Publisher) -> ItemRoute:
         origin=0,
         next_hop=address.packed,
         local_pref=entry.local_preference or DEFAULT_LOCAL_PREFERENCE,
-        med=entry.med or med_of(entry.local_preference) or None,
-        communities=tuple(sorted(set(_communities(entry.community_tags)))),
+        med=_med(entry, publisher),
+        communities=tuple(sorted(set(_communities(entry.community_tags, publisher.behaviour)))),
         ext_communities=communities,
     )
-    payload = _label(hop.label, "vxlan" in hop.encapsulations)
-    distinguisher = _rd(address, publisher) if not publisher.master else b""
+    payload = _label(hop.label, "vxlan" in hop.encapsulations and not publisher.master)
+    distinguisher = _rd(address, publisher) if not publisher.master or publisher.instance_id else b""
     return ItemRoute(FAMILIES[entry.family], unicast_key(entry), attributes, payload, distinguisher, flags)
 
 
@@ -119,15 +137,12 @@ def enet_key(entry: EnetEntry, publisher: Publisher) -> bytes:
     """The key in the instance's EVPN table: type 2 for a MAC, 5 for a prefix; only a broadcast MAC keeps an RD.
 
     Raises:
-        ItemError: an address that is neither a host route nor empty beside a MAC, or a group: type 6 items are not taken here.
+        ItemError: an address that is neither a host route nor empty beside a MAC, an Ethernet tag above 32 bits.
     """
-    if entry.group:
-        raise ItemError("a group in an ordinary EVPN item")
     mac = mac_bytes(entry.mac)
-    tag = entry.ethernet_tag.to_bytes(4, "big")
+    tag = _unsigned(entry.ethernet_tag, "ethernet-tag").to_bytes(4, "big")
     if mac == bytes(6):
-        interface = ip_interface(entry.address)
-        network = interface.network
+        network = _interface(entry.address or "0.0.0.0/0").network
         return b"\x05" + rd.ZERO + tag + bytes((network.prefixlen,)) + network.network_address.packed
     if mac == BROADCAST_MAC:
         distinguisher = rd.make_ipv4(publisher.address, publisher.instance_id & 0xFFFF)
@@ -139,12 +154,13 @@ def enet_route(entry: EnetEntry, publisher: Publisher) -> ItemRoute:
     """A route of an EVPN item that passed `item_rules.check_next_hops`.
 
     Raises:
-        ItemError: see `enet_key`; a label that fits no encapsulation given.
+        ItemError: see `enet_key`; a number that fits no field, a label that fits no encapsulation given.
     """
     key = enet_key(entry, publisher)
     hop = entry.next_hops[0]
+    _check_numbers(entry, hop)
     address = ip_address(hop.address)
-    encapsulations, flags = _encapsulations(hop)
+    encapsulations, flags = encapsulation_values(hop.encapsulations)
     communities = {
         *encapsulations,
         *_groups_and_tags(entry.security_groups, hop.tags, publisher.autonomous_system),
@@ -160,7 +176,7 @@ def enet_route(entry: EnetEntry, publisher: Publisher) -> ItemRoute:
         origin=0,
         next_hop=address.packed,
         local_pref=entry.local_preference or DEFAULT_LOCAL_PREFERENCE,
-        med=entry.med or med_of(entry.local_preference) or None,
+        med=_med(entry, publisher),
         ext_communities=tuple(sorted(communities)),
         pmsi=_pmsi(entry, address, hop, vxlan) if broadcast else None,
     )
@@ -171,6 +187,11 @@ def enet_route(entry: EnetEntry, publisher: Publisher) -> ItemRoute:
         payload = ZERO_ESI + label + (_label(hop.l3_label, vxlan) if hop.l3_label else b"")
     distinguisher = key[1:9] if broadcast else _rd(address, publisher)
     return ItemRoute(Family.E_VPN, key, attributes, payload, distinguisher, flags)
+
+
+def _med(entry: UnicastEntry | EnetEntry, publisher: Publisher) -> int | None:
+    derived = med_of(entry.local_preference) if publisher.behaviour.med_from_local_preference else 0
+    return entry.med or derived or None
 
 
 def med_of(local_preference: int) -> int:
@@ -202,18 +223,33 @@ def _label(value: int, vxlan: bool) -> bytes:
     return label_bytes(value, vxlan)
 
 
-def _encapsulations(hop: NextHop) -> tuple[list[bytes], int]:
-    known = [ext_community.encapsulation(name) for name in hop.encapsulations if name in ext_community.ENCAPSULATIONS]
-    return known, int(Flag.NO_TUNNEL_ENCAP) if hop.encapsulations and not known else 0
+def encapsulation_values(names: tuple[str, ...]) -> tuple[list[bytes], int]:
+    """The extended communities of the encapsulations that are known; flags of a path that names only unknown ones."""
+    known = [ext_community.encapsulation(name) for name in names if name in ITEM_ENCAPSULATIONS]
+    return known, int(Flag.NO_TUNNEL_ENCAP) if names and not known else 0
 
 
 def _groups_and_tags(groups: tuple[int, ...], tags: tuple[int, ...], asn: int) -> Iterator[bytes]:
     """Security groups and tags with our AS number; a pair of communities each when that has four bytes (bgp.md 3.3)."""
-    for values, subtype in ((groups, ext_community.SECURITY_GROUP), (tags, ext_community.TAG)):
-        if asn > 0xFFFF:
-            yield from ext_community.paired(subtype, asn, values)
-        else:
-            yield from (ext_community.as_specific(ext_community.PRIVATE_AS2, subtype, asn, value) for value in values)
+    yield from ext_community.paired(ext_community.SECURITY_GROUP, asn, groups)
+    yield from ext_community.paired(ext_community.TAG, asn, tags)
+
+
+def _check_numbers(entry: UnicastEntry | EnetEntry, hop: NextHop) -> None:
+    """Items carry decimals of any size; the fields they go to have 32 bits."""
+    _unsigned(entry.effective_sequence, "sequence number")
+    _unsigned(entry.local_preference, "local-preference")
+    _unsigned(entry.med, "med")
+    for value in entry.security_groups:
+        _unsigned(value, "security-group")
+    for value in hop.tags:
+        _unsigned(value, "tag")
+
+
+def _unsigned(value: int, name: str) -> int:
+    if value > 0xFFFFFFFF:
+        raise ItemError(f"{name} {value} is more than 32 bits can hold")
+    return value
 
 
 def _mobility(sticky: bool, sequence: int) -> Iterator[bytes]:
@@ -235,24 +271,24 @@ def _load_balance(entry: UnicastEntry) -> Iterator[bytes]:
         yield ext_community.load_balance(fields or ext_community.ALL_HASH_FIELDS, source_bias)
 
 
-def _communities(tags: tuple[str, ...]) -> Iterator[int]:
+def _communities(tags: tuple[str, ...], behaviour: Behaviour) -> Iterator[int]:
     for text in tags:
         try:
-            yield community.parse(text)
+            yield community.parse(text, behaviour.llgr_names_do_not_round_trip)
         except ValueError:
             continue  # a control node skips what it can't read
 
 
 def _pmsi(entry: EnetEntry, address: IPv4Address | IPv6Address, hop: NextHop, vxlan: bool) -> PmsiTunnel:
-    """The tunnel of a broadcast item: ingress replication, or assisted replication of a leaf (reference/xmpp.md 2.3)."""
+    """The tunnel of a broadcast item: ingress replication, or that of an assisted leaf (reference/xmpp.md 2.3)."""
     if entry.replicator_address:
-        kind, flags, identifier = PMSI_ASSISTED_REPLICATION, PMSI_AR_LEAF, ip_address(entry.replicator_address).packed
+        kind, flags, identifier = pmsi.ASSISTED_REPLICATION, pmsi.AR_LEAF, ip_address(entry.replicator_address).packed
     else:
-        kind, flags, identifier = PMSI_INGRESS_REPLICATION, 0, address.packed
+        kind, flags, identifier = pmsi.INGRESS_REPLICATION, 0, address.packed
         if entry.assisted_replication_supported:
-            flags |= PMSI_AR_REPLICATOR | PMSI_LEAF_INFO
+            flags |= pmsi.AR_REPLICATOR | pmsi.LEAF_INFO_REQUIRED
         if not entry.edge_replication_not_supported:
-            flags |= PMSI_EDGE_REPLICATION
+            flags |= pmsi.EDGE_REPLICATION_SUPPORTED
     return PmsiTunnel(flags, kind, _label(hop.label, vxlan), identifier)
 
 
@@ -260,7 +296,7 @@ def _host(text: str) -> bytes:
     """iplen(1, bits) IP of a host route; no address at all for an empty text or the default route."""
     if not text:
         return b"\0"
-    interface = ip_interface(text)
+    interface = _interface(text)
     if int(interface.ip) == 0:
         return b"\0"
     if interface.network.prefixlen != interface.max_prefixlen:

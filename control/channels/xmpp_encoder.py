@@ -1,4 +1,5 @@
-"""What a route becomes for an agent: an item with all its ECMP next hops, rendered once per update group (reference/xmpp.md 2.4)."""
+"""What a route becomes for an agent: an item with all its ECMP next hops, rendered once per update group
+(reference/xmpp.md 2.4)."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ from ipaddress import ip_address
 from contrail_emulator.control.bgp import community, ext_community, nlri
 from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
-from contrail_emulator.control.routing import GroupKey
+from contrail_emulator.control.routing import GroupKey, origin_vn
+from contrail_emulator.control.routing.olist import Olist
 from contrail_emulator.control.xmpp import item_id, pubsub
 from contrail_emulator.control.xmpp.family import ItemFamily
-from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, NextHop, UnicastEntry
+from contrail_emulator.control.xmpp.items import TABBED, ZERO_ADDRESS, EnetEntry, NextHop, UnicastEntry
 
 from .item import HASH_FIELDS
+from .private_values import read_all
+from .replication_item import broadcast_item, tree_id, tree_item
 
 MAX_ITEMS = 32
 MAX_RETRACTS = 256
@@ -24,8 +28,8 @@ ITEM_FAMILIES = {
     Family.INET6: ItemFamily.INET6,
     Family.INET_LABELED: ItemFamily.INET_LABELED,
     Family.E_VPN: ItemFamily.E_VPN,
+    Family.ERM_VPN: ItemFamily.ERM_VPN,
 }
-LOWER_CASE_NAMES = {community.LLGR_STALE: "llgr-stale", community.NO_LLGR: "no-llgr"}
 EVPN_MAC, EVPN_PREFIX = 2, 5
 
 Paths = tuple[tuple[Attributes, bytes], ...]
@@ -57,11 +61,25 @@ class XmppEncoder:
         node = ITEM_FAMILIES[family].node(instance)
         return [pubsub.items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
 
+    def reach_olist(
+        self, table: str, family: Family, instance: str, group: GroupKey, routes: Sequence[tuple[bytes, Olist]]
+    ) -> list[bytes]:
+        """A message body for each of an agent's own broadcast or multicast routes: no two share their attributes."""
+        node = ITEM_FAMILIES[family].node(instance)
+        own = self._instance_network(instance) or UNRESOLVED
+        return [pubsub.items_body(node, [self._list_item(family, key, olist, own)]) for key, olist in routes]
+
     def unreach(self, table: str, family: Family, instance: str, group: GroupKey, keys: Sequence[bytes]) -> list[bytes]:
         """Message bodies that retract, at most 256 ids each."""
         ids = [ident for key in keys if (ident := _id(family, key)) is not None]
         node = ITEM_FAMILIES[family].node(instance)
         return [pubsub.retract_body(node, ids[at : at + MAX_RETRACTS]) for at in range(0, len(ids), MAX_RETRACTS)]
+
+    def _list_item(self, family: Family, key: bytes, olist: Olist, own: str) -> tuple[str, bytes]:
+        if family is Family.ERM_VPN:
+            return tree_item(key, olist)
+        attributes = olist.attributes
+        return broadcast_item(key, olist, self._virtual_network(attributes, own), _local_preference(attributes))
 
     def _unicast(self, family: Family, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
         prefix = _prefix(family, key)
@@ -78,7 +96,7 @@ class XmppEncoder:
             mobility_sequence=sequence,
             sequence_number=sequence,
             security_groups=self._security_groups(attributes),
-            community_tags=tuple(_community_text(value) for value in attributes.communities),
+            community_tags=tuple(community.text(value) for value in attributes.communities),
             local_preference=_local_preference(attributes),
             med=attributes.med or 0,
             load_balance_fields=fields,
@@ -118,8 +136,9 @@ class XmppEncoder:
         communities = attributes.ext_communities
         label = nlri.label(payload, ext_community.is_vxlan(communities))
         return NextHop(
-            str(ip_address(attributes.next_hop)),
+            _address(attributes),
             label=label,
+            af=2 if len(attributes.next_hop) == 16 else 1,
             encapsulations=_encapsulations(communities, bool(label)),
             virtual_network=self._virtual_network(attributes, own),
             tags=self._tags(attributes),
@@ -130,7 +149,7 @@ class XmppEncoder:
         vxlan = ext_community.is_vxlan(communities)
         macs = [mac for raw in communities if (mac := ext_community.read_router_mac(raw)) is not None]
         return NextHop(
-            str(ip_address(attributes.next_hop)),
+            _address(attributes),
             label=nlri.label(payload, vxlan),
             l3_label=nlri.l3_label(payload, vxlan),
             encapsulations=_encapsulations(communities, True),
@@ -140,26 +159,23 @@ class XmppEncoder:
 
     def _virtual_network(self, attributes: Attributes, own: str) -> str:
         """By origin-vn; what the instance itself originated carries no route target yet, and is of its own network."""
-        for raw in attributes.ext_communities:
-            found = ext_community.read_origin_vn(raw)
-            if found is not None:
-                return self._network_name(*found)
+        found = origin_vn.read(attributes.ext_communities, self.autonomous_system)
+        if found is not None:
+            return self._network_name(*found)
         imported = any(ext_community.is_route_target(raw) for raw in attributes.ext_communities)
         return UNRESOLVED if imported else own
 
     def _security_groups(self, attributes: Attributes) -> tuple[int, ...]:
-        found = (ext_community.read_security_group(raw) for raw in attributes.ext_communities)
+        """Our own and the global ones; none at all when a 4-byte AS other than ours is among them."""
+        found = read_all(attributes.ext_communities, ext_community.read_security_group)
+        if any(asn > 0xFFFF and asn != self.autonomous_system for asn, _ in found):
+            return ()
         return tuple(
-            number
-            for pair in found
-            if pair is not None
-            for asn, number in (pair,)
-            if asn == self.autonomous_system or number in GLOBAL_SECURITY_GROUPS
+            number for asn, number in found if asn == self.autonomous_system or number in GLOBAL_SECURITY_GROUPS
         )
 
     def _tags(self, attributes: Attributes) -> tuple[int, ...]:
-        found = (ext_community.read_tag(raw) for raw in attributes.ext_communities)
-        return tuple(pair[1] for pair in found if pair is not None)
+        return tuple(value for _, value in read_all(attributes.ext_communities, ext_community.read_tag))
 
 
 def _encapsulations(communities: Sequence[bytes], needed: bool) -> tuple[str, ...]:
@@ -189,8 +205,9 @@ def _load_balance(attributes: Attributes) -> tuple[tuple[str, ...], str]:
     return (), "field-hash"
 
 
-def _community_text(value: int) -> str:
-    return LOWER_CASE_NAMES.get(value) or community.text(value)
+def _address(attributes: Attributes) -> str:
+    """Of the next hop; a path may lack one (reference/bgp.md 2.2)."""
+    return str(ip_address(attributes.next_hop)) if attributes.next_hop else ZERO_ADDRESS
 
 
 def _prefix(family: Family, key: bytes) -> str:
@@ -199,6 +216,8 @@ def _prefix(family: Family, key: bytes) -> str:
 
 
 def _id(family: Family, key: bytes) -> str | None:
+    if family is Family.ERM_VPN:
+        return tree_id(key)
     if family is not Family.E_VPN:
         return _prefix(family, key)
     found = _enet_key(key)
