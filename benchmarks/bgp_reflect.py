@@ -141,7 +141,7 @@ class Bench:
                 self._by_number[number].read(0.0)
 
     def phase(self, data: bytes, expected: Table, watched: list[Client]) -> tuple[float, float, bool]:
-        """Seconds until the last delivery, the daemon's CPU seconds, and whether all `watched` have what they should."""
+        """Seconds until the last delivery, the daemon's CPU seconds, whether all `watched` have what they should."""
         cpu = self.reflector.cpu()
         start = time.monotonic()
         end = start + self.timeout

@@ -46,7 +46,7 @@ def start(reactor: Any, address: str, port: int, family: Family, clients: list[s
     flusher = Flusher(reactor, pause, resume)
     core = RoutingCore(
         CoreSettings(autonomous_system=AS, router_id=router_id, cluster_id=router_id),
-        {"bgp": BgpEncoder()},
+        {"bgp": BgpEncoder(CONTRAIL)},
         CONTRAIL,
         flusher.wake,
     )
