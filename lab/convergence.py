@@ -5,10 +5,12 @@ Nothing here asks a daemon whether it believes to be done: what must be there fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
-from .model import GatewayRoute, LabFile, Network
+from .model import ControlNode, GatewayRoute, LabFile, Network
 from .objects import instance_name
 from .status import Goal, LabStatus, SessionStatus
 
@@ -47,37 +49,70 @@ def wanted_prefixes(lab: Lab, network: Network) -> set[str]:
 
 
 def _sessions(lab: Lab) -> Iterator[SessionStatus]:
-    external = {peer.name for peer in lab.file.bgp_peers if peer.kind == "external"}
-    kinds = {peer.name: f"{peer.kind}, AS {peer.autonomous_system}" for peer in lab.file.bgp_peers}
-    seen: set[frozenset[str]] = set()
-    for name, control in lab.control.items():
-        peers = control.plane.speaker.peers if control.plane is not None else {}
-        for peer in peers.values():
-            pair = frozenset((name, peer.name))
-            if pair in seen:
-                continue
-            seen.add(pair)
-            row = control.plane.peers.row(peer.name) if control.plane is not None else {}
-            state = peer.state.value
-            up = state == ESTABLISHED or peer.name in external
-            yield SessionStatus(
-                "BGP", name, peer.name, state, up, row.get("routes_in"), row.get("routes_out"), kinds.get(peer.name, "")
-            )
-        for peer_name in kinds.keys() - {peer.name for peer in peers.values()}:
-            yield SessionStatus("BGP", name, peer_name, "not configured yet", peer_name in external)
-    for name, control in list(lab.control.items())[:CONTROL_NODES_PER_AGENT]:
-        rows = {row["peer"]: row for row in control.plane.agents.rows()} if control.plane is not None else {}
-        for agent in lab.file.agents:
-            row = rows.get(agent.name, {})
-            state = str(row.get("state", "not connected yet"))
-            yield SessionStatus(
-                "XMPP", name, agent.name, state, state == ESTABLISHED, row.get("routes_in"), row.get("routes_out")
-            )
+    yield from _bgp(lab)
+    yield from _xmpp(lab)
     if lab.dns is not None:
         connected_agents = {session.peer_name for session in lab.dns.sessions}
         for agent in lab.file.agents:
             up = f"{agent.name}/dns" in connected_agents
             yield SessionStatus("DNS", "dns", agent.name, ESTABLISHED if up else "not connected yet", up)
+
+
+def mesh(nodes: Sequence[ControlNode]) -> Iterator[tuple[str, str]]:
+    """The control nodes that peer: all, or with route reflectors each pair that has one (reference/config.md 5.6)."""
+    reflected = any(node.cluster_id for node in nodes)
+    for one, two in combinations(nodes, 2):
+        if not reflected or one.cluster_id or two.cluster_id:
+            yield one.name, two.name
+
+
+def _bgp(lab: Lab) -> Iterator[SessionStatus]:
+    """Each session once, as the first control node of the two sees it."""
+    external = {peer.name for peer in lab.file.bgp_peers if peer.kind == "external"}
+    kinds = {peer.name: f"{peer.kind}, AS {peer.autonomous_system}" for peer in lab.file.bgp_peers}
+    wanted = [*mesh(lab.file.control_nodes)]
+    wanted += [(node.name, peer.name) for node in lab.file.control_nodes for peer in lab.file.bgp_peers]
+    seen: set[frozenset[str]] = set()
+    for name, control in lab.control.items():
+        plane = control.plane
+        for peer in plane.speaker.peers.values() if plane is not None else ():
+            pair = frozenset((name, peer.name))
+            if plane is None or pair in seen:
+                continue
+            seen.add(pair)
+            row = plane.peers.row(peer.name)
+            state = peer.state.value
+            up = state == ESTABLISHED or peer.name in external
+            yield SessionStatus(
+                "BGP", name, peer.name, state, up, row.get("routes_in"), row.get("routes_out"), kinds.get(peer.name, "")
+            )
+    for one, two in wanted:
+        if frozenset((one, two)) not in seen:
+            yield SessionStatus("BGP", one, two, "not configured yet", two in external)
+
+
+def _xmpp(lab: Lab) -> Iterator[SessionStatus]:
+    """Each agent has sessions with two control nodes; with more of them it chooses, and what lacks is said last."""
+    names = [node.name for node in lab.file.control_nodes]
+    wanted = min(CONTROL_NODES_PER_AGENT, len(names))
+    established: Counter[str] = Counter()
+    lacking: dict[str, list[str]] = {}
+    for name in names:
+        control = lab.control.get(name)
+        plane = control.plane if control is not None else None
+        rows = {row["peer"]: row for row in plane.agents.rows()} if plane is not None else {}
+        for agent in lab.file.agents:
+            row = rows.get(agent.name, {})
+            state = str(row.get("state", "not connected yet"))
+            up = state == ESTABLISHED
+            established[agent.name] += up
+            if up or len(names) == wanted:
+                yield SessionStatus("XMPP", name, agent.name, state, up, row.get("routes_in"), row.get("routes_out"))
+            else:
+                lacking.setdefault(agent.name, []).append(name)
+    for agent_name, others in lacking.items():
+        for _ in range(wanted - established[agent_name]):
+            yield SessionStatus("XMPP", " or ".join(others), agent_name, "not connected yet", False)
 
 
 def _goals(lab: Lab) -> Iterator[Goal]:
@@ -109,13 +144,14 @@ def _machines(lab: Lab) -> Goal:
 def _agent_routes(lab: Lab) -> Goal:
     wanted = reached = 0
     missing = ""
+    needs = {network.name: wanted_prefixes(lab, network) for network in lab.file.networks}
     for agent in lab.file.agents:
         compute = lab.computes.get(agent.name)
         for name in dict.fromkeys(machine.network for machine in agent.machines):
             network = lab.file.network(name)
             if network.forwarding_mode == "l2":
                 continue
-            needed = wanted_prefixes(lab, network)
+            needed = needs[name]
             have = compute.prefixes(instance_name(lab.file, network)) if compute is not None else set()
             wanted += len(needed)
             reached += len(needed & have)

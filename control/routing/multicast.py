@@ -84,6 +84,10 @@ def link(nodes: Sequence[Forwarder], degree: int) -> None:
         parent.links.append(nodes[index])
 
 
+def _communities(encapsulations: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(ext_community.encapsulation(name) for name in encapsulations)
+
+
 class Group:
     """The two trees of one (source, group)."""
 
@@ -134,11 +138,10 @@ class Group:
             manager.withdraw(key)
             return
         edge = Edge(self.forest.address, ((self.forest.label, self.forest.label),))
-        encapsulations = tuple(ext_community.encapsulation(name) for name in self.forest.encapsulations)
         attributes = Attributes.make(
             next_hop=manager.router_id,
             edge_discovery=(edge,) * (DEGREE - 1),
-            ext_communities=encapsulations,
+            ext_communities=_communities(self.forest.encapsulations),
             local_pref=100,
         )
         manager.originate(key, attributes, ErmVpnKey.read(self.forest.route.key).rd)
@@ -161,7 +164,12 @@ class Group:
                 edges = tuple(
                     ForwardingEdge(node.address, node.label, other.address, other.label) for other in node.links
                 )
-                attributes = Attributes.make(next_hop=manager.router_id, edge_forwarding=edges, local_pref=100)
+                attributes = Attributes.make(
+                    next_hop=manager.router_id,
+                    edge_forwarding=edges,
+                    ext_communities=_communities(node.encapsulations),
+                    local_pref=100,
+                )
                 manager.originate(key, attributes, distinguisher)
                 built.add(key)
         for key in self._built - built:
@@ -173,8 +181,9 @@ class Group:
         entries = [OlistEntry(other.address, other.label, other.encapsulations) for other in node.links]
         best = self.result.best if self.result is not None else None
         if node is self.forest and best is not None and not best.flags & INFEASIBLE:
+            encapsulations = ext_community.encapsulations(best.attributes.ext_communities)
             entries.extend(
-                OlistEntry(edge.out_address, edge.out_label, ())
+                OlistEntry(edge.out_address, edge.out_label, encapsulations)
                 for edge in best.attributes.edge_forwarding
                 if edge.in_address == node.address
             )

@@ -20,6 +20,11 @@ PROGRAMS = {"exabgp": None, "bird": "bird", "frr": "/usr/lib/frr/bgpd", "gobgp":
 _slices = itertools.cycle(own_slices()[1:])
 
 
+def on_own_addresses(file: LabFile) -> LabFile:
+    """The lab where no other one is."""
+    return isolated(file, next(_slices))
+
+
 def demo_with(kind: str = "exabgp", **changes: Any) -> LabFile:
     """The demo lab with this kind of router; BIRD as an internal peer, OpenBGPD with an inet route."""
     file = LabFile.load(DEMO)
@@ -31,7 +36,7 @@ def demo_with(kind: str = "exabgp", **changes: Any) -> LabFile:
             update={"family": "inet", "route_distinguisher": None, "route_targets": (), "label": None}
         )
         gateway = gateway.model_copy(update={"routes": (route,)})
-    return isolated(file.model_copy(update={"bgp_peers": (gateway,)}), next(_slices))
+    return on_own_addresses(file.model_copy(update={"bgp_peers": (gateway,)}))
 
 
 def needs(kind: str) -> None:

@@ -268,6 +268,17 @@ def test_trees_of_several_control_nodes(make_bench: type[Bench], count: int) -> 
     mesh.check()
 
 
+def test_copies_across_control_nodes_are_encapsulated_as_the_agents_can(make_bench: type[Bench]) -> None:
+    """GlobalTree routes carry the encapsulations of the node they are for; without them agents would take GRE."""
+    mesh = Mesh(make_bench, 2)
+    for number in (1, 2):
+        mesh.agents[number - 1].add(number)
+    mesh.check()
+    for number in (1, 2):
+        (entry,) = mesh.agents[number - 1].sinks[number].olists[native_key(number)].entries
+        assert entry.encapsulations == ("udp",)
+
+
 def test_random_joins_and_leaves(make_bench: type[Bench]) -> None:
     rng = random.Random(5)
     mesh = Mesh(make_bench, 3)
