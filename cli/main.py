@@ -15,7 +15,19 @@ from contrail_emulator.lab.errors import LabError
 
 from .options import LogOptions
 
-COMMANDS: Mapping[str, str] = MappingProxyType({"up": "running", "demo": "running", "show": "show", "ping": "show"})
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "up": "running",
+        "demo": "running",
+        "show": "show",
+        "ping": "show",
+        "control": "daemons",
+        "dns": "daemons",
+        "agent": "daemons",
+        "config-node": "daemons",
+        "config": "config",
+    }
+)
 """Command -> its module here, imported only when it is used: `show` should not wait for a whole lab to load."""
 
 
@@ -27,7 +39,7 @@ class LazyGroup(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), cmd_name)
+        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), cmd_name.replace("-", "_"))
         return command
 
 

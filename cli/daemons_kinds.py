@@ -1,0 +1,211 @@
+"""The four daemons as processes of their own: what each is made of, how it starts, re-reads its file and stops."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from contrail_emulator.agent.agent import Agent
+from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
+from contrail_emulator.base.conf import ConfFile
+from contrail_emulator.base.introspect import Introspect, Page
+from contrail_emulator.base.metrics import Metrics
+from contrail_emulator.config.client import ConfigClient
+from contrail_emulator.config.graph import Graph
+from contrail_emulator.config.ids import IdsError
+from contrail_emulator.config.schema import load as load_schema
+from contrail_emulator.config.store import StoreError
+from contrail_emulator.config.transformer import Transformer
+from contrail_emulator.config.writer import Writer, WriterError
+from contrail_emulator.control.node import ControlNode
+from contrail_emulator.dns import introspect as dns_introspect
+from contrail_emulator.dns.server import DnsServer
+from contrail_emulator.vrouter_model.ports.fabric_udp import FabricPort
+from contrail_emulator.vrouter_model.vrouter import VRouter
+
+from .daemons_conf import agent_conf, config_node_conf, control_conf, dns_conf
+from .daemons_store import RETRY_SECONDS, Connections
+
+FABRIC_VIF = 0
+
+
+class Daemon(Protocol):
+    """One daemon. Made from its conf file (ConfError), it opens nothing before `start`."""
+
+    warnings: tuple[str, ...]
+
+    async def start(self) -> str:
+        """Runs until it does its work; gives one line that says where. CannotListenError when a port is in use."""
+
+    async def stop(self) -> None:
+        """Closes everything, sessions cleanly."""
+
+    def reload(self, conf: ConfFile) -> None:
+        """The file was changed. ConfError: nothing is different then."""
+
+
+class ControlDaemon:
+    """contrail-control."""
+
+    def __init__(self, reactor: Any, conf: ConfFile, database: Path | None, rng: Random) -> None:
+        read = control_conf(conf)
+        self.warnings = read.warnings
+        self._connections = Connections(reactor, read.database, database, rng)
+        schema = load_schema()
+        backends = self._connections.backends
+        queue = f"contrail-control.{read.settings.name}"
+        self._client = ConfigClient(reactor, backends.store, backends.bus, schema, Graph(), queue)
+        self._node = ControlNode(reactor, read.settings, self._client, schema, rng=rng)
+
+    async def start(self) -> str:
+        await self._node.start()
+        settings = self._node.settings
+        ports = f"bgp {settings.bgp_port}, xmpp {settings.xmpp_port}, introspect {self._node.introspect_port}"
+        return f"control node {settings.name}: {ports}"
+
+    async def stop(self) -> None:
+        await self._node.stop()
+        await self._connections.close()
+
+    def reload(self, conf: ConfFile) -> None:
+        self._connections.move(control_conf(conf).database, self._client.resync)
+
+
+class DnsDaemon:
+    """contrail-dns; answers by itself, without named."""
+
+    def __init__(self, reactor: Any, conf: ConfFile, database: Path | None, rng: Random) -> None:
+        read = dns_conf(conf)
+        self.warnings = read.warnings
+        self._connections = Connections(reactor, read.database, database, rng)
+        backends, graph = self._connections.backends, Graph()
+        queue = f"contrail-dns.{read.settings.hostname}"
+        self._client = ConfigClient(reactor, backends.store, backends.bus, load_schema(), graph, queue)
+        self._server = DnsServer(reactor, read.settings, graph, rng=rng)
+        metrics = Metrics()
+        dns_introspect.register_metrics(self._server, metrics)
+        self._introspect = Introspect(reactor, "DNS", dns_introspect.pages(self._server), metrics)
+        self._at = read.introspect
+
+    async def start(self) -> str:
+        address, port = self._at
+        listening = await self._introspect.listen(port, address)
+        await self._client.start()
+        await self._server.start()
+        server = self._server
+        return f"dns {server.settings.hostname}: dns {server.port}, xmpp {server.xmpp_port}, introspect {listening}"
+
+    async def stop(self) -> None:
+        self._client.stop()
+        await self._introspect.stop()
+        await self._server.stop()
+        await self._connections.close()
+
+    def reload(self, conf: ConfFile) -> None:
+        self._connections.move(dns_conf(conf).database, self._client.resync)
+
+
+class ConfigNodeDaemon:
+    """contrail-schema, and what contrail-api does at its first start: the objects every system has."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, conf: ConfFile, database: Path | None, rng: Random) -> None:
+        read = config_node_conf(conf)
+        self.warnings = read.warnings
+        self._reactor = reactor
+        self._connections = Connections(reactor, read.database, database, rng)
+        schema, backends = load_schema(), self._connections.backends
+        assert backends.ids is not None
+        self.writer = Writer(backends.store, backends.bus, backends.ids, schema, uuid=uuid.uuid4, clock=time.time)
+        self._transformer = Transformer(
+            reactor,
+            backends.store,
+            backends.bus,
+            backends.ids,
+            schema,
+            self.writer,
+            name=read.name,
+            logical_routers=read.logical_routers,
+        )
+        self._introspect = Introspect(
+            reactor, "config node", [Page("transformer", lambda _: self._rows(), "The schema transformer")], Metrics()
+        )
+        self._at = read.introspect
+
+    async def start(self) -> str:
+        address, port = self._at
+        listening = await self._introspect.listen(port, address)
+        await self._connections.open()
+        await self._initialise()
+        self._transformer.start()  # not waited for: it may wait behind another one
+        return f"config node: introspect {listening}"
+
+    async def _initialise(self) -> None:
+        """The objects of a first start; two config nodes may do it at once, then one of them tries again."""
+        while True:
+            try:
+                await self.writer.initialise()
+            except (WriterError, StoreError, IdsError) as error:
+                self.log.warn("first objects: {error}; trying again", error=error)
+                await deferLater(self._reactor, RETRY_SECONDS, lambda: None)
+            else:
+                return
+
+    async def stop(self) -> None:
+        self._transformer.stop()
+        await self._introspect.stop()
+        await self._connections.close()
+
+    def reload(self, conf: ConfFile) -> None:
+        self._connections.move(config_node_conf(conf).database, self._transformer.evaluate_everything)
+
+    def _rows(self) -> list[dict[str, object]]:
+        return [{"active": self._transformer.active, **self._transformer.counters}]
+
+
+class AgentDaemon:
+    """contrail-vrouter-agent, with the data plane model or none. Ports are announced over its port API."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, conf: ConfFile, database: Path | None, rng: Random) -> None:
+        read = agent_conf(conf)
+        self.warnings = read.warnings
+        self.settings = read.settings
+        data_plane: DataPlane = NoDataPlane()
+        self._fabric: FabricPort | None = None
+        if read.data_plane == "model":
+            vrouter = VRouter(reactor.seconds, rng)
+            data_plane = ModelDataPlane(vrouter)
+            self._fabric = FabricPort(reactor, read.settings.source_address, dict(read.underlay), vrouter, FABRIC_VIF)
+        self._agent = Agent(
+            reactor,
+            read.settings,
+            data_plane,
+            rng=rng,
+            uuid=lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
+        )
+
+    async def start(self) -> str:
+        if self._fabric is not None:
+            self._fabric.start()
+        await self._agent.start()
+        agent = self._agent
+        return f"agent {self.settings.name}: introspect {agent.introspect_port}, port API {agent.port_api_port}"
+
+    async def stop(self) -> None:
+        await self._agent.stop()
+        if self._fabric is not None:
+            await self._fabric.stop()
+
+    def reload(self, conf: ConfFile) -> None:
+        read = agent_conf(conf).settings
+        if read.control_nodes != self.settings.control_nodes or read.dns_servers != self.settings.dns_servers:
+            self.log.warn("agent {name}: other servers take a restart", name=self.settings.name)
