@@ -38,6 +38,7 @@ class Flusher:
         self._work: Work | None = None
         self._call: IDelayedCall | None = None
         self._paused = False
+        self._stopped = False
 
     @property
     def idle(self) -> bool:
@@ -50,15 +51,19 @@ class Flusher:
 
     def wake(self) -> None:
         """There is work: begin in the next turn of the reactor."""
-        if self._call is None:
+        if self._call is None and not self._stopped:
             self._call = self._clock.callLater(0, self._turn)
 
     def stop(self) -> None:
-        """No more turns."""
+        """No more turns; whoever was paused is read again."""
         self._work = None
+        self._stopped = True
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        if self._paused:
+            self._paused = False
+            self._resume()
 
     def _turn(self) -> None:
         self._call = None

@@ -279,7 +279,6 @@ class AgentChannel:
         self.connected = False
         for subscription in self.subscriptions.values():
             subscription.suspend()
-        self._core.mark_stale(self.source)
         self._config.disconnect(self._view)
 
     def resume(self, session: AgentSession) -> None:
@@ -293,17 +292,17 @@ class AgentChannel:
 
     def long_lived_stale(self) -> None:
         """It takes longer: what is stale loses against everything else (RFC 9494)."""
-        self._core.mark_llgr_stale(self.source)
+        for subscription in self.subscriptions.values():
+            subscription.long_lived_stale()
 
     def sweep(self) -> None:
         """What the agent did not subscribe to, or publish, again is gone."""
-        self._core.sweep_stale(self.source)
         for name, subscription in list(self.subscriptions.items()):
             if subscription.stale:
                 del self.subscriptions[name]
                 subscription.end()
             else:
-                subscription.forget_swept()
+                subscription.sweep()
 
     def closed(self) -> None:
         """The session is gone, and everything it brought goes with it."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from contrail_emulator.control.bgp import rd
 from contrail_emulator.control.bgp.family import Family
+from contrail_emulator.control.bgp.graceful_restart import NEVER_STALE
 from contrail_emulator.control.routing import Flag, GroupKey, Member, Membership, RoutingCore, Source
 
 from .item import ItemRoute
@@ -98,10 +99,31 @@ class Subscription:
         self.parked.clear()
 
     def suspend(self) -> None:
-        """The session is gone: tell nobody, keep the routes."""
+        """The session is gone: tell nobody, keep the routes as stale, but for trees (reference/bgp.md 1.9)."""
         self.stale = True
         self.parked.clear()
         self._leave()
+        for family, key in [slot for slot in self._routes if slot[0] in NEVER_STALE]:
+            self._routes.discard((family, key))
+            self._core.withdraw(self._table(family), self._source, key)
+        for table in self._used_tables():
+            self._core.mark_stale(self._source, table)
+
+    def long_lived_stale(self) -> None:
+        """Stale routes lose against all others from now on."""
+        for table in self._used_tables():
+            self._core.mark_llgr_stale(self._source, table)
+        self._routes = {slot for slot in self._routes if self._holds(slot)}
+
+    def sweep(self) -> None:
+        """What was not published again goes."""
+        for table in self._used_tables():
+            self._core.sweep_stale(self._source, table)
+        self._routes = {slot for slot in self._routes if self._holds(slot)}
+
+    def _used_tables(self) -> list[str]:
+        """Tables with routes of the agent's own: of its route targets the core takes care."""
+        return [self._table(family) for family in dict.fromkeys(family for family, _ in self._routes)]
 
     def restore(self, instance_id: int, no_ribout: bool) -> None:
         """The agent repeated the subscription."""
@@ -146,10 +168,6 @@ class Subscription:
             return False
         self._routes.discard((family, key))
         return self._core.withdraw(self._table(family), self._source, key)
-
-    def forget_swept(self) -> None:
-        """Stale routes are gone from the tables: know it."""
-        self._routes = {slot for slot in self._routes if self._holds(slot)}
 
     def _install(self, route: ItemRoute) -> bool:
         table = self._core.instances[self.instance].tables.get(route.family)

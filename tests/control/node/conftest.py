@@ -33,7 +33,7 @@ NETWORK = "default-domain:demo:blue"
 TO = f"{names.CONTROL_NODE_JID}/{names.BGP_PEER}"
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeSession:
     """What a channel sees of a session; `sent` are the messages, `closed` the reason it was closed for."""
 
