@@ -22,11 +22,6 @@ class SectionCache:
         self._young: dict[bytes, Section] = {}
         self._old: dict[bytes, Section] = {}
 
-    def find(self, data: bytes) -> Section | None:
-        """The section if it was read lately."""
-        section = self._young.get(data)
-        return section if section is not None or data not in self._old else self.get(data)
-
     def get(self, data: bytes) -> Section:
         """Reads the section unless it was read before. Raises as SectionReader does; what raised is not remembered."""
         section = self._young.get(data)

@@ -8,7 +8,7 @@ from contrail_emulator.base.behaviour import Behaviour
 
 from . import nlri
 from .attributes import Attributes
-from .attributes.section import Context, Section, missing
+from .attributes.section import Context, NotFramed, Section, missing
 from .attributes.table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, AttributeType
 from .family import FAMILY_OF, Family
 from .negotiation import Negotiated
@@ -101,7 +101,7 @@ def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
     """
     cache = negotiated.sections
     if cache is not None and cache.context.behaviour is behaviour:
-        reach = _read_usual(body, cache, behaviour)
+        reach = _read_usual(body, negotiated, cache, behaviour)
         if reach is not None:
             received = Received()
             received.reach.append(reach)
@@ -109,7 +109,7 @@ def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
     return _Reader(body, negotiated, behaviour).read()
 
 
-def _read_usual(body: bytes, cache: SectionCache, behaviour: Behaviour) -> Reach | None:
+def _read_usual(body: bytes, negotiated: Negotiated, cache: SectionCache, behaviour: Behaviour) -> Reach | None:
     """The quick way for an announcement without withdrawals or faults; None when it needs the thorough one.
 
     MP_REACH_NLRI is looked for where the last message had it. The rest around that place must be a sound section with
@@ -138,10 +138,13 @@ def _read_usual(body: bytes, cache: SectionCache, behaviour: Behaviour) -> Reach
         start += len(head)
     else:
         return None
-    section = cache.find(rest)
-    if section is None or offset - 4 not in section.boundaries:
+    try:
+        section = cache.get(rest)
+    except (MessageError, NotFramed):
         return None
-    known = section.seen.get(head)
+    if offset - 4 not in section.boundaries:
+        return None
+    known = section.seen.get(head) or _first_seen(section, head, negotiated, behaviour)
     if known is None:
         return None
     family, attributes = known
@@ -153,6 +156,29 @@ def _read_usual(body: bytes, cache: SectionCache, behaviour: Behaviour) -> Reach
     if family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
         routes = contrail_view(routes, faults)
     return None if faults or not routes else Reach(family, attributes, routes)
+
+
+def _first_seen(
+    section: Section, head: bytes, negotiated: Negotiated, behaviour: Behaviour
+) -> tuple[Family, Attributes] | None:
+    """What a section comes to with an MP_REACH_NLRI that begins so (empty: the classic field).
+
+    None when anything is out of order: `_Reader` knows what to say then.
+    """
+    if not section.usual:
+        return None
+    if head:
+        family = FAMILY_OF.get(head[0] << 16 | head[1] << 8 | head[2])
+        if family is None or head[3] not in allowed_lengths(behaviour)[family] or len(head) != head[3] + 5:
+            return None
+        next_hop: bytes | None = read_next_hop(family, head[4:-1], behaviour)
+    else:
+        family, next_hop = Family.INET, section.classic_next_hop
+    if next_hop is None or family not in negotiated.families:
+        return None
+    attributes = section.attributes(next_hop)
+    section.remember(head, family, attributes)
+    return family, attributes
 
 
 class _Reader:
@@ -205,12 +231,11 @@ class _Reader:
         section = self._section
         if section is None or len(found) != in_mp_reach:
             return
-        if not in_mp_reach:
-            section.remember(b"", reach.family, reach.attributes)
-            return
-        mp = found[0]
-        self._cache().mp_offset = mp.offset
-        head = self._attributes[mp.start : mp.start + 5 + self._attributes[mp.start + 3]]
+        head = b""
+        if in_mp_reach:
+            mp = found[0]
+            self._cache().mp_offset = mp.offset
+            head = self._attributes[mp.start : mp.start + 5 + self._attributes[mp.start + 3]]
         section.remember(head, reach.family, reach.attributes)
 
     # --- the attribute section --------------------------------------------------------------------------------------

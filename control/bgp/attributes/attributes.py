@@ -168,6 +168,7 @@ class Attributes:
     )
 
     _encoded: dict[tuple[bool, bool, bool], bytes]
+    _hash: int
     frames: dict[tuple[int, bool], Any]
     key: bytes
     next_hop: bytes
@@ -195,17 +196,19 @@ class Attributes:
         self._parts = parts
         self.next_hop = next_hop
         self.unknown = unknown if len(unknown) < 2 else tuple(sorted(unknown, key=_by_code))
+
+    def _make_key(self) -> bytes:
+        parts, next_hop = self._parts, self.next_hop
         codes = sorted(parts)
         head = [len(next_hop), len(codes)]
         for code in codes:
             size = len(parts[code])
             head += (code, size >> 8, size & 0xFF)
         key = bytes(head) + next_hop + b"".join([parts[code] for code in codes])
-        self.key = key + _write_unknown(self.unknown) if unknown else key
-        self._hash = hash(self.key)
+        return key + _write_unknown(self.unknown) if self.unknown else key
 
     def __getattr__(self, name: str) -> Any:
-        """Reads a field's bytes once: the slot is empty until then. So are the slots of what is kept for writing."""
+        """Fills a slot when it is first asked for: fields, what is kept for writing, the key and its hash."""
         field = _FIELDS.get(name)
         value: Any
         if field is not None:
@@ -213,6 +216,10 @@ class Attributes:
             value = field.absent if raw is None else field.read(raw)
         elif name in _KEPT:
             value = {}
+        elif name == "key":
+            value = self._make_key()
+        elif name == "_hash":
+            value = hash(self.key)
         else:
             raise AttributeError(name)
         setattr(self, name, value)

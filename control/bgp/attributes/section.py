@@ -18,6 +18,13 @@ from .attributes import Attributes, UnknownAttribute
 from .table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, PARTIAL, SPECS, AttributeType, Spec, Verdict, attribute_name
 
 _T = AttributeType
+_ORIGIN, _AS_PATH, _NEXT_HOP, _LOCAL_PREF = (int(t) for t in (_T.ORIGIN, _T.AS_PATH, _T.NEXT_HOP, _T.LOCAL_PREF))
+_MP_REACH, _MP_UNREACH = int(_T.MP_REACH_NLRI), int(_T.MP_UNREACH_NLRI)
+_AS4_PATH, _AS4_AGGREGATOR = int(_T.AS4_PATH), int(_T.AS4_AGGREGATOR)
+_SORTED: Final = ((int(_T.COMMUNITIES), 4), (int(_T.EXTENDED_COMMUNITIES), 8))
+"""Lists whose order says nothing, and the size of an element."""
+_MANDATORY: Final = (_ORIGIN, _AS_PATH)
+_MANDATORY_IBGP: Final = (_ORIGIN, _AS_PATH, _LOCAL_PREF)
 _PLAIN_SEGMENTS = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
 _MAX_NEXT_HOPS = 64
 _ANY_LENGTH = range(4097)
@@ -88,6 +95,13 @@ class Section:
         self.reach_fault = reach_fault
         """What makes the section unfit for announcing routes (a mandatory attribute is missing)."""
         self._made: dict[bytes, Attributes] = {}
+
+    @property
+    def usual(self) -> bool:
+        """Without any fault, fit for announcing routes, and without MP_REACH_NLRI or MP_UNREACH_NLRI."""
+        parts = self.parts
+        faulty = self.faults or self.withdraw or self.reach_fault is not None
+        return not faulty and _MP_REACH not in parts and _MP_UNREACH not in parts
 
     def attributes(self, next_hop: bytes) -> Attributes:
         """The set with this next hop; the same object each time."""
@@ -229,15 +243,15 @@ class SectionReader:
 
     def _finish(self, boundaries: frozenset[int]) -> Section:
         parts = self._parts
-        next_hop = parts.pop(_T.NEXT_HOP, None)
-        as4_path = parts.pop(_T.AS4_PATH, None)
-        as4_aggregator = parts.pop(_T.AS4_AGGREGATOR, None)
+        next_hop = parts.pop(_NEXT_HOP, None)
+        as4_path = parts.pop(_AS4_PATH, None)
+        as4_aggregator = parts.pop(_AS4_AGGREGATOR, None)
         if not self._context.as4:
             self._widen(as4_path, as4_aggregator)
         if self._behaviour.sort_communities:
-            for code, unit in ((_T.COMMUNITIES, 4), (_T.EXTENDED_COMMUNITIES, 8)):
+            for code, unit in _SORTED:
                 value = parts.get(code)
-                if value is not None and len(value) > unit:
+                if value is not None and len(value) > unit and not _is_sorted_pair(value, unit):
                     parts[code] = b"".join(sorted({value[i : i + unit] for i in range(0, len(value), unit)}))
         return Section(
             parts,
@@ -263,14 +277,19 @@ class SectionReader:
 
     def _reach_fault(self, next_hop: bytes | None) -> MessageError | None:
         parts = self._parts
-        mandatory = (_T.ORIGIN, _T.AS_PATH, _T.LOCAL_PREF) if self._context.ibgp else (_T.ORIGIN, _T.AS_PATH)
-        for code in mandatory:
+        ibgp = self._context.ibgp
+        for code in _MANDATORY_IBGP if ibgp else _MANDATORY:
             if code not in parts:
                 return missing(code)
-        path = parts[_T.AS_PATH]
-        if not self._context.ibgp and (not path or not path[1]):
+        path = parts[_AS_PATH]
+        if not ibgp and (not path or not path[1]):
             return MessageError(Code.UPDATE, UpdateError.MALFORMED_AS_PATH, b"", "empty AS_PATH from an eBGP peer")
         return None
+
+
+def _is_sorted_pair(value: bytes, unit: int) -> bool:
+    """The commonest list that needs no sorting."""
+    return len(value) == 2 * unit and value[:unit] < value[unit:]
 
 
 def missing(code: int) -> MessageError:
