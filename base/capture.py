@@ -6,6 +6,7 @@ After startTLS the trace goes on with the plain text: what a person wants to rea
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,8 +76,6 @@ class RecordedConnection:
     _trace: TcpTrace | None = None
     _at_socket = False
     """The transport tells us what its socket takes; otherwise a write counts as sent at once."""
-    _unsent = 0
-    """Plain bytes written that the socket has not taken yet."""
     _half_closing = False
     _closed_by_us = False
     _aborted = False
@@ -84,6 +83,8 @@ class RecordedConnection:
     def __init__(self, factory: RecordedFactory, protocol: Any) -> None:
         self.factory = factory
         self._protocol = protocol
+        self._unsent: deque[int] = deque()
+        """The lengths of what was written in plain and not taken by the socket yet: a segment is at most one write."""
 
     # As seen by the transport
 
@@ -108,17 +109,25 @@ class RecordedConnection:
         def watched(data: bytes) -> Any:
             taken = send(data)
             if isinstance(taken, int):
-                self._taken(bytes(data[: min(taken, self._unsent)]))
+                self._taken(data, taken)
             return taken
 
         transport.writeSomeData = watched
         self._at_socket = True
 
-    def _taken(self, data: bytes) -> None:
-        if self._trace is not None and data:
-            self._trace.sent(data)
-            self._unsent -= len(data)
-            self._finish_when_sent()
+    def _taken(self, data: bytes, count: int) -> None:
+        pieces = []
+        at = 0
+        while at < count and self._unsent:
+            length = min(self._unsent[0], count - at)
+            pieces.append(bytes(data[at : at + length]))
+            at += length
+            self._unsent[0] -= length
+            if not self._unsent[0]:
+                self._unsent.popleft()
+        if self._trace is not None:
+            self._trace.sent(*pieces)
+        self._finish_when_sent()
 
     def _finish_when_sent(self) -> None:
         if self._half_closing and not self._unsent and self._trace is not None:
@@ -157,7 +166,8 @@ class RecordedConnection:
     def write(self, data: bytes) -> None:
         if self._trace is not None:
             if self._at_socket and not getattr(self.transport, "TLS", False):
-                self._unsent += len(data)
+                if data:
+                    self._unsent.append(len(data))
             else:
                 self._trace.sent(data)
         self.transport.write(data)

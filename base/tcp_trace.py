@@ -7,7 +7,7 @@ segment is acknowledged at the latest after two full ones, so that no analyser s
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from .packets import ACK, FIN, PSH, RST, SYN, SocketAddress, tcp_frame
@@ -88,10 +88,19 @@ class TcpConversation:
                 self.finish_both(here, there)
         self._stop()
 
-    def data(self, sender: _End, receiver: _End, data: bytes) -> None:
-        """Payload; a receiver that has closed its socket answers with RST."""
-        if self.over or sender.finished or not data:
+    def data(self, sender: _End, receiver: _End, pieces: Iterable[bytes]) -> None:
+        """Payload that crossed at one moment, each piece a segment at least; a closed receiver answers with RST."""
+        if self.over or sender.finished:
             return
+        before = sender.next
+        for piece in pieces:
+            self._push(sender, receiver, piece)
+        receiver.unread += sender.next - before
+        if receiver.closed and sender.next > before:
+            self._segment(receiver, sender, RST)
+            self._stop()
+
+    def _push(self, sender: _End, receiver: _End, data: bytes) -> None:
         for start in range(0, len(data), SEGMENT):
             piece = data[start : start + SEGMENT]
             last = start + SEGMENT >= len(data)
@@ -99,10 +108,6 @@ class TcpConversation:
             sender.next += len(piece)
             if sender.next - receiver.acknowledged >= _ACKNOWLEDGE_AFTER and not receiver.closed:
                 self._segment(receiver, sender, ACK)
-        receiver.unread += len(data)
-        if receiver.closed:
-            self._segment(receiver, sender, RST)
-            self._stop()
 
     def finish(self, sender: _End, receiver: _End) -> None:
         """FIN of one end, once; when it is the second one, its acknowledgement ends the record."""
@@ -171,14 +176,14 @@ class TcpTrace:
         """True when this end writes nothing (any more)."""
         return self._conversation.over
 
-    def sent(self, data: bytes) -> None:
-        """The socket took ``data``."""
-        self._conversation.data(self._here, self._there, data)
+    def sent(self, *pieces: bytes) -> None:
+        """The socket took these bytes at once; each piece becomes a segment of its own and can be read alone."""
+        self._conversation.data(self._here, self._there, pieces)
 
     def received(self, data: bytes) -> None:
         """We read ``data``."""
         if not self._there.ours:
-            self._conversation.data(self._there, self._here, data)
+            self._conversation.data(self._there, self._here, (data,))
         self._here.unread -= len(data)
 
     def half_closed(self, by_us: bool) -> None:
