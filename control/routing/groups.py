@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from contrail_emulator.control.bgp.family import Family
 
 from .group_key import Encoder, GroupKey, Member
-from .ring import Advert, Marker, Reach, Walk
+from .ring import Advert, Marker, Reach, Walk, ready_beside
 from .source import Source
 
 if TYPE_CHECKING:
@@ -410,7 +410,11 @@ class UpdateGroup:
         membership.blocked = False
         marker = membership.marker
         marker.ready = True
-        self._behind.append(marker)
+        beside = ready_beside(marker, self._ring)
+        if beside is None:
+            self._behind.append(marker)
+        else:
+            self._merge(marker, beside)
         self._walks.extend(membership.paused)
         membership.paused.clear()
         self._wake()

@@ -42,6 +42,21 @@ class Marker:
         self.next: Advert | Marker | None = None
 
 
+def ready_beside(marker: Marker, sentinel: Marker) -> Marker | None:
+    """Another marker at the same position whose members can be sent to: together they go on, encoded once."""
+    node = marker.next
+    while isinstance(node, Marker) and node is not sentinel:
+        if node.ready:
+            return node
+        node = node.next
+    node = marker.prev
+    while isinstance(node, Marker) and node is not sentinel:
+        if node.ready:
+            return node
+        node = node.prev
+    return None
+
+
 class Walk:
     """Routes still to be compared with what some members have."""
 

@@ -114,6 +114,43 @@ def test_two_behind_merge_on_the_way(bench: Bench, monkeypatch: pytest.MonkeyPat
     assert group.counters["messages"] - before <= 10, "the second half of the way is read once for both"
 
 
+def test_who_blocked_together_goes_on_together(bench: Bench) -> None:
+    """Whatever the order in which they can be sent to again: what they missed is encoded once."""
+    source = bench.ebgp("s", 65009)
+    sinks = [bench.join(TABLE, name=f"s{number}") for number in range(6)]
+    bench.flush()
+    for sink in sinks:
+        sink.block_next = True
+    fill(bench, source, range(10))
+    bench.flush()
+    fill(bench, source, range(10, 20))
+    bench.flush()
+    (group,) = bench.core.tables[TABLE].groups.values()
+    before = group.counters["messages"]
+    for number in (2, 0, 1, 5, 4):
+        sinks[number].unblock()
+    bench.flush()
+    assert group.counters["messages"] == before + 1
+    assert all(numbers(sink) == list(range(20)) for sink in sinks if sink is not sinks[3])
+    assert group.markers == 2
+    sinks[3].unblock()
+    bench.flush()
+    assert numbers(sinks[3]) == list(range(20))
+    assert group.markers == 1
+
+
+def test_who_missed_nothing_is_no_longer_behind(bench: Bench) -> None:
+    sink = bench.join(TABLE, name="s")
+    bench.flush()
+    sink.block_next = True
+    fill(bench, bench.ebgp("s", 65009), range(3))
+    bench.flush()
+    (group,) = bench.core.tables[TABLE].groups.values()
+    assert group.markers == 2
+    sink.unblock()
+    assert group.markers == 1
+
+
 def test_a_joiner_is_told_what_there_is_and_then_it_has_joined(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "SLICE", 4)
     source = bench.ebgp("s", 65009)
