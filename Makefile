@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 export PYTHONSAFEPATH := 1
+export CONTRAIL_EMULATOR_BACKENDS ?= 1
 
-.PHONY: run test lint types unit coverage peers nightly clean
+.PHONY: run test lint types unit coverage peers backends nightly clean
 
 run: .venv/installed
 	@$(PY) -m contrail_emulator demo
@@ -21,7 +22,7 @@ run: .venv/installed
 peers:
 	@tools/peers.sh
 
-test: .venv/installed-tests peers lint types unit
+test: .venv/installed-tests peers backends lint types unit
 
 lint: .venv/installed-tests
 	@.venv/bin/ruff check .
@@ -30,6 +31,11 @@ lint: .venv/installed-tests
 # mypy runs from src/: at the root our folder dns/ would hide dnspython.
 types: .venv/installed-tests
 	@cd src && ../.venv/bin/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache contrail_emulator ../tests ../benchmarks ../examples
+
+# A real Cassandra from Maven Central (66 MB, once; CONTRAIL_EMULATOR_BACKENDS=0 leaves out the tests with real back ends).
+backends: .venv/installed-tests peers
+	@[ "$(CONTRAIL_EMULATOR_BACKENDS)" != 1 ] || $(PY) -m contrail_emulator.config.testing.cassandra fetch || \
+	    echo "make: no Cassandra; this skips: configuration over Cassandra" >&2
 
 # Four workers on two cores: a good part of the suite waits for real routers.
 unit: .venv/installed-tests

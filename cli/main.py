@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Mapping
@@ -58,6 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits."""
     try:
         status = cli.main(args=arguments, prog_name="contrail-emulator", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(2)
     except click.UsageError as error:
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         _fail(f"{error.format_message()}{where}", 2)
@@ -70,9 +74,13 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as with `| head`
         sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str, status: int) -> None:
     print(f"contrail-emulator: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # what is left in the buffer could not be written: said already
+        sys.stdout.close()
     sys.exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import click
 from twisted.internet.task import deferLater
 
-from contrail_emulator.lab.checks import CheckResult, checks, run
+from contrail_emulator.lab.checks import Check, CheckResult, checks, run
+from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.lab import Lab
 from contrail_emulator.lab.model import LabFile
 
@@ -37,6 +39,8 @@ WATCH_SECONDS = 1.0
 def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout: float) -> int:
     """Run the lab that the file LAB describes, until Ctrl-C."""
     options.start()
+    if not math.isfinite(timeout):
+        raise click.BadParameter("expected a number of seconds", param_hint="--timeout")
     file = LabFile.load(lab)
     return run_reactor(lambda reactor: _up(reactor, file, capture, once, timeout))
 
@@ -60,7 +64,10 @@ async def _up(reactor: Any, file: LabFile, capture: Path | None, once: bool, tim
     title = f"contrail-emulator · lab {file.name} · AS {file.autonomous_system}"
     try:
         with screen(title) as view:
-            return await first(_watch(lab, view, once, timeout), interrupted)
+            status = await first(_watch(lab, view, once, timeout), interrupted)
+            if once and interrupted.called:
+                raise LabError("interrupted before the checks were done")
+            return status
     finally:
         await lab.stop()
 
@@ -68,10 +75,14 @@ async def _up(reactor: Any, file: LabFile, capture: Path | None, once: bool, tim
 async def _watch(lab: Lab, view: Screen, once: bool, timeout: float) -> int:
     await lab.start()
     await lab.converge(timeout, view.status)
-    results = [await _check(check, view) for check in checks(lab)]
+    results = [await _check(check, lab, view) for check in checks(lab)]
+    if not results:
+        view.say("no check applies: there are no two machines in memory, and no router's route reaches one")
     if lab.capture_path is not None:
-        if lab.capture is not None:
-            lab.capture.flush()
+        assert lab.capture is not None
+        lab.capture.flush()
+        if lab.capture.error is not None:
+            raise LabError(f"capture {lab.capture_path}: {lab.capture.error.strerror}")
         view.say(f"capture: {lab.capture_path} (how to read it: {lab.capture_path}.profile/tshark-options)")
     failed = [result.name for result in results if not result.passed]
     if failed:
@@ -83,7 +94,7 @@ async def _watch(lab: Lab, view: Screen, once: bool, timeout: float) -> int:
         await deferLater(lab.reactor, WATCH_SECONDS, lambda: None)
 
 
-async def _check(check: Any, view: Screen) -> CheckResult:
-    result = await run(check)
+async def _check(check: Check, lab: Lab, view: Screen) -> CheckResult:
+    result = await run(check, lab.reactor)
     view.check(result)
     return result

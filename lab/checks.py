@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from .convergence import connected, imported
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+
+from .convergence import imported, wanted_prefixes
 from .errors import LabError
 from .machine import NoAnswer
 from .model import BgpPeer, GatewayRoute, Machine
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WITHDRAW_SECONDS = 10.0
+CHECK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,18 @@ class CheckFailed(Exception):
     """A check did not hold; `str()` is what was seen instead."""
 
 
-async def run(check: Check) -> CheckResult:
-    """Runs one check; a fault of the lab itself fails it too."""
+async def run(check: Check, reactor: Any) -> CheckResult:
+    """Runs one check; a fault of the lab itself fails it too, and so does one that never ends."""
+
+    async def attempt() -> str:
+        return await check.run()
+
+    running = Deferred.fromCoroutine(attempt())
+    running.addTimeout(CHECK_SECONDS, reactor)
     try:
-        return CheckResult(check.name, True, await check.run())
+        return CheckResult(check.name, True, await running)
+    except DeferredTimeout:
+        return CheckResult(check.name, False, f"not done within {CHECK_SECONDS:g} s")
     except (CheckFailed, LabError, NoAnswer) as error:
         return CheckResult(check.name, False, str(error))
 
@@ -58,7 +70,9 @@ def checks(lab: Lab) -> Iterator[Check]:
         (agent.name, machine)
         for agent in lab.file.agents
         for machine in agent.machines
-        if agent.dataplane == "model" and machine.port == "memory"
+        if agent.dataplane == "model"
+        and machine.port == "memory"
+        and lab.file.network(machine.network).forwarding_mode != "l2"
     ]
     pair = _first(placed, lambda a, b: a[1].network == b[1].network and a[0] != b[0]) or _first(
         placed, lambda a, b: a[1].network == b[1].network
@@ -66,7 +80,7 @@ def checks(lab: Lab) -> Iterator[Check]:
     if pair is not None:
         here, there = pair[0][1].name, pair[1][1].name
         yield Check(f"{here} pings {there}", partial(_reaches, lab, here, there))
-    apart = _first(placed, lambda a, b: not connected(lab.file.network(a[1].network), lab.file.network(b[1].network)))
+    apart = _first(placed, lambda a, b: not _routed(lab, a[1], b[1]))
     if apart is not None:
         here, there = apart[0][1].name, apart[1][1].name
         yield Check(f"{here} cannot reach {there} (another network)", partial(_does_not_reach, lab, here, there))
@@ -81,10 +95,8 @@ def checks(lab: Lab) -> Iterator[Check]:
         yield Check(f"{full} resolves for {here}", partial(_resolves, lab, here, there, full))
     if through is not None:
         name, peer, route = through
-        yield Check(
-            f"withdrawing {route.prefix} at {peer.name} removes it from the agents",
-            partial(_withdrawn, lab, peer, route),
-        )
+        title = f"withdrawing {route.prefix} at {peer.name} removes it from the agents"
+        yield Check(title, partial(_withdrawn, lab, peer, route))
 
 
 async def _reaches(lab: Lab, here: str, there: str) -> str:
@@ -110,15 +122,15 @@ async def _does_not_reach(lab: Lab, here: str, there: str) -> str:
 
 async def _leaves_tunnelled(lab: Lab, name: str, peer: BgpPeer, route: GatewayRoute) -> str:
     fabric = lab.fabrics[peer.name]
+    compute = lab.compute_of(name)
     target = _inside(route)
-    already = len(fabric.received)
+    already, before = len(fabric.received), compute.drops.copy()
     await lab.machines[name].ping(target, count=1, timeout=0.2)
     arrived = [seen for seen in list(fabric.received)[already:] if seen.packet.destination == target.packed]
     if not arrived:
-        drops = lab.compute_of(name).recent_drops
-        raise CheckFailed(
-            f"nothing for {target} arrived at {peer.name}; last drop: {drops[-1][1] if drops else 'none'}"
-        )
+        tunnel = route.next_hop or peer.router_id
+        nowhere = "" if tunnel in lab.file.underlay else f"; the underlay names no address for {tunnel}"
+        raise CheckFailed(f"nothing for {target} arrived at {peer.name}{_drops(compute.drops - before)}{nowhere}")
     seen = arrived[0]
     if seen.labels != (route.label,):
         raise CheckFailed(f"it arrived with labels {seen.labels}, not {route.label}")
@@ -144,22 +156,33 @@ async def _withdrawn(lab: Lab, peer: BgpPeer, route: GatewayRoute) -> str:
         raise CheckFailed(f"no agent had {route.prefix} to begin with")
     began = lab.reactor.seconds()
     await lab.routers[peer.name].withdraw(route)
-    await lab.wait_for(
-        f"{route.prefix} gone from {', '.join(compute.name for compute, _ in holders)}",
-        lambda: not any(str(route.prefix) in compute.prefixes(instance) for compute, instance in holders),
-        WITHDRAW_SECONDS,
-    )
-    took = lab.reactor.seconds() - began
-    await lab.routers[peer.name].announce(route)
+    try:
+        await lab.wait_for(
+            f"{route.prefix} gone from {', '.join(compute.name for compute, _ in holders)}",
+            lambda: not any(str(route.prefix) in compute.prefixes(instance) for compute, instance in holders),
+            WITHDRAW_SECONDS,
+        )
+        took = lab.reactor.seconds() - began
+    finally:
+        await lab.routers[peer.name].announce(route)
     names = ", ".join(dict.fromkeys(compute.name for compute, _ in holders))
     return f"gone from {names} in {took:.2f} s"
 
 
+def _routed(lab: Lab, here: Machine, there: Machine) -> bool:
+    """Whether any route in `here`'s network leads to `there`."""
+    target = lab.addresses[there.name]
+    return any(target in IPv4Network(prefix) for prefix in wanted_prefixes(lab, lab.file.network(here.network)))
+
+
 def _gateway_route(lab: Lab, machines: Sequence[Machine]) -> tuple[str, BgpPeer, GatewayRoute] | None:
+    """A router's route that nobody else supplies and that covers no machine, with a machine that has it."""
+    supplied = Counter(route.prefix for peer in lab.file.bgp_peers for route in peer.routes)
     for peer in lab.file.bgp_peers:
         for route in peer.routes:
+            taken = supplied[route.prefix] > 1 or any(address in route.prefix for address in lab.addresses.values())
             for machine in machines:
-                if peer.name in lab.fabrics and imported(lab.file.network(machine.network), route):
+                if peer.name in lab.fabrics and not taken and imported(lab.file.network(machine.network), route):
                     return machine.name, peer, route
     return None
 

@@ -25,6 +25,8 @@ from contrail_emulator.base.pcap import Capture
 from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.graph import Graph
 from contrail_emulator.config.schema import load as load_schema
+from contrail_emulator.config.store import StoreError
+from contrail_emulator.config.writer import WriterError
 from contrail_emulator.control.node import ControlNode, ControlSettings
 from contrail_emulator.dns import introspect as dns_introspect
 from contrail_emulator.dns.server import DnsServer
@@ -47,6 +49,7 @@ from .status import LabStatus
 POLL_SECONDS = 0.05
 REFRESH_SECONDS = 0.25
 STOP_SECONDS = 10.0
+PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 
 
 class Lab:
@@ -121,7 +124,13 @@ class Lab:
             await self._start()
         except CannotListenError as error:
             await self.stop()
-            raise LabError(f"cannot listen on {error.interface} port {error.port}: {_reason(error)}") from error
+            others = ", ".join(f"{lab.name} (pid {lab.pid})" for lab in state.running() if lab.pid != os.getpid())
+            running = f"; running here: lab {others}" if others else ""
+            where = f"{error.interface} port {error.port}"
+            raise LabError(f"cannot listen on {where}: {_reason(error)}{running}") from error
+        except (WriterError, StoreError) as error:
+            await self.stop()
+            raise LabError(f"configuration: {error}") from error
         except LabError:
             await self.stop()
             raise
@@ -335,11 +344,20 @@ def _reason(error: CannotListenError) -> str:
 
 
 def _open_capture(path: Path, file: LabFile) -> Capture:
+    if not path.name:
+        raise LabError("capture: expected the name of a file")
     try:
+        if path.is_file() and path.stat().st_size and not _is_capture(path):
+            raise LabError(f"capture {path}: is there already and is no capture; not overwritten")
         wireshark.write_profile(path, file)
         return Capture(path, time.time)
     except OSError as error:
         raise LabError(f"capture {path}: {error.strerror}") from error
+
+
+def _is_capture(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == PCAPNG_MAGIC
 
 
 def _router_class(peer: BgpPeer) -> type[Router]:

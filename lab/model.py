@@ -14,19 +14,19 @@ from contrail_emulator.config.backends import CASSANDRA_PORT, ZOOKEEPER_PORT, Co
 
 from .bus_url import parse_bus
 from .errors import LabError
+from .values import Domain, Flag, Integer, Mac, Md5Key, Name, RouteDistinguisher, RouteTarget
 from .yaml_lines import Location, load
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-AutonomousSystem = Annotated[int, Field(ge=1, le=4294967295)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
-Label = Annotated[int, Field(ge=16, le=1048575)]
+Port = Annotated[Integer, Field(ge=0, le=65535)]
+AutonomousSystem = Annotated[Integer, Field(ge=1, le=4294967295)]
+Label = Annotated[Integer, Field(ge=16, le=1048575)]
 FamilyName = Literal[
     "inet", "inet6", "inet-labeled", "inet-vpn", "inet6-vpn", "route-target", "e-vpn", "erm-vpn", "inet-mvpn"
 ]
 Encapsulation = Literal["MPLSoUDP", "MPLSoGRE", "VXLAN"]
 RouterKind = Literal["external", "exabgp", "bird", "frr", "gobgp", "openbgpd"]
-RouteTarget = Annotated[str, Field(pattern=r"^target:[0-9.]+:[0-9]+$")]
-RouteDistinguisher = Annotated[str, Field(pattern=r"^[0-9.]+:[0-9]+$")]
+MAX_SHOWN = 60
+MAX_AS2 = 0xFFFF
 
 
 class _Strict(BaseModel):
@@ -34,9 +34,9 @@ class _Strict(BaseModel):
 
 
 class GracefulRestart(_Strict):
-    enabled: bool = False
-    time: Annotated[int, Field(ge=0, le=4095)] = 300
-    long_lived_time: Annotated[int, Field(ge=0, le=16777215)] = 300
+    enabled: Flag = False
+    time: Annotated[Integer, Field(ge=0, le=4095)] = 300
+    long_lived_time: Annotated[Integer, Field(ge=0, le=16777215)] = 300
 
 
 class ControlNode(_Strict):
@@ -46,7 +46,7 @@ class ControlNode(_Strict):
     bgp_port: Port = 179
     xmpp_port: Port = 5269
     introspect_port: Port = 8083
-    cluster_id: Annotated[int, Field(ge=0, le=4294967295)] = 0
+    cluster_id: Annotated[Integer, Field(ge=0, le=4294967295)] = 0
 
 
 class GatewayRoute(_Strict):
@@ -66,13 +66,13 @@ class BgpPeer(_Strict):
     name: Name
     address: IPv4Address
     port: Port = 179
-    passive: bool = False
+    passive: Flag = False
     autonomous_system: AutonomousSystem
     router_id: IPv4Address | None = None
     families: Annotated[tuple[FamilyName, ...], Field(min_length=1)] = ("inet", "inet-vpn")
     kind: RouterKind = "external"
-    hold_time: Annotated[int, Field(ge=0, le=65535)] = 90
-    md5: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    hold_time: Annotated[Integer, Field(ge=0, le=65535)] = 90
+    md5: Md5Key | None = Field(default=None, repr=False)
     default_tunnel_encap: tuple[Literal["udp", "gre", "vxlan", "mpls"], ...] = ()
     routes: tuple[GatewayRoute, ...] = ()
 
@@ -112,7 +112,7 @@ class Machine(_Strict):
     name: Name
     network: str
     address: IPv4Address | None = None
-    mac: Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")] | None = None
+    mac: Mac | None = None
     port: Literal["memory", "tap"] = "memory"
 
 
@@ -131,10 +131,7 @@ class Dns(_Strict):
     port: Port = 53
     xmpp_port: Port = 8093
     introspect_port: Port = 8092
-    domain: Annotated[
-        str,
-        Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"),
-    ]
+    domain: Domain
 
 
 class Config(_Strict):
@@ -186,9 +183,9 @@ class LabFile(_Strict):
 
     name: Name
     autonomous_system: AutonomousSystem
-    four_byte_as: bool = True
+    four_byte_as: Flag = True
     graceful_restart: GracefulRestart = GracefulRestart()
-    end_of_rib_timeout: Annotated[int, Field(ge=0, le=4095)] = 300
+    end_of_rib_timeout: Annotated[Integer, Field(ge=0, le=4095)] = 300
     encapsulation_priorities: tuple[Encapsulation, ...] = ("MPLSoUDP", "VXLAN", "MPLSoGRE")
     behaviour: Literal["contrail", "rfc"] = "contrail"
     control_nodes: Annotated[tuple[ControlNode, ...], Field(min_length=1)] = (ControlNode(),)
@@ -261,21 +258,33 @@ def _complete(lab: LabFile) -> LabFile:
 
 
 def _faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
-    """What no single value shows: names and addresses used twice, references to nothing."""
+    """What no single value shows: what is used twice, references to nothing, values that exclude each other."""
     yield from _twice("control_nodes", "name", [node.name for node in lab.control_nodes])
     yield from _twice("control_nodes", "router_id", [node.router_id for node in lab.control_nodes])
+    yield from _twice("control_nodes", "address", [node.address for node in lab.control_nodes])
     yield from _twice("bgp_peers", "name", [peer.name for peer in lab.bgp_peers])
+    yield from _twice("bgp_peers", "router_id", [peer.router_id for peer in lab.bgp_peers])
     yield from _twice("bgp_peers", "address", [(peer.address, peer.port) for peer in lab.bgp_peers])
     yield from _twice("networks", "name", [network.name for network in lab.networks])
     yield from _twice("agents", "name", [agent.name for agent in lab.agents])
     yield from _twice("agents", "tunnel_address", [agent.tunnel_address for agent in lab.agents])
     yield from _twice("agents", "bind", [agent.bind for agent in lab.agents])
-    taken = {node.name for node in lab.control_nodes}
+    if not lab.four_byte_as and lab.autonomous_system > MAX_AS2:
+        yield ("autonomous_system",), f"{lab.autonomous_system} needs four_byte_as"
+    if "MPLSoUDP" not in lab.encapsulation_priorities and any(agent.dataplane == "model" for agent in lab.agents):
+        yield ("encapsulation_priorities",), "expected MPLSoUDP among them: GRE cannot leave an unprivileged process"
+    for index, node in enumerate(lab.control_nodes):
+        yield from _unusable(("control_nodes", index), node.address, node.router_id)
     for index, peer in enumerate(lab.bgp_peers):
-        if peer.name in taken:
-            yield ("bgp_peers", index, "name"), f"expected a name of its own; {peer.name} is a control node"
-        yield from _peer_faults(index, peer)
+        yield from _peer_faults(lab, index, peer)
     yield from _machine_faults(lab)
+
+
+def _unusable(here: Location, address: IPv4Address, router_id: IPv4Address | None) -> Iterator[tuple[Location, str]]:
+    if address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+        yield (*here, "address"), f"{address} is no host's address"
+    if router_id is not None and router_id.is_unspecified:
+        yield (*here, "router_id"), "0.0.0.0 is no BGP identifier (RFC 6286)"
 
 
 def _twice(section: str, field: str, values: list[Any]) -> Iterator[tuple[Location, str]]:
@@ -287,17 +296,30 @@ def _twice(section: str, field: str, values: list[Any]) -> Iterator[tuple[Locati
         seen[value] = index
 
 
-def _peer_faults(index: int, peer: BgpPeer) -> Iterator[tuple[Location, str]]:
+def _peer_faults(lab: LabFile, index: int, peer: BgpPeer) -> Iterator[tuple[Location, str]]:
+    here = ("bgp_peers", index)
+    yield from _unusable(here, peer.address, peer.router_id)
+    if peer.name in {node.name for node in lab.control_nodes}:
+        yield (*here, "name"), f"expected a name of its own; {peer.name} is a control node"
+    if peer.router_id in {node.router_id for node in lab.control_nodes}:
+        yield (*here, "router_id"), f"{peer.router_id} is a control node's"
+    if not lab.four_byte_as and peer.autonomous_system > MAX_AS2:
+        yield (*here, "autonomous_system"), f"{peer.autonomous_system} needs four_byte_as"
+    if len(set(peer.families)) < len(peer.families):
+        yield (*here, "families"), "a family stands here twice"
     for number, route in enumerate(peer.routes):
-        here = ("bgp_peers", index, "routes", number)
-        if peer.kind == "external":
-            yield here, "routes are for a router that the lab starts; kind is external"
-        if route.family not in peer.families:
-            yield (*here, "family"), f"expected one of the peer's families ({', '.join(peer.families)})"
-        if route.family == "inet-vpn" and (
-            route.route_distinguisher is None or not route.route_targets or route.label is None
-        ):
-            yield here, "an inet-vpn route needs route_distinguisher, route_targets and label"
+        yield from _route_faults((*here, "routes", number), peer, route)
+
+
+def _route_faults(here: Location, peer: BgpPeer, route: GatewayRoute) -> Iterator[tuple[Location, str]]:
+    if peer.kind == "external":
+        yield here, "routes are for a router that the lab starts; kind is external"
+    if route.family not in peer.families:
+        yield (*here, "family"), f"expected one of the peer's families ({', '.join(peer.families)})"
+    if route.family == "inet-vpn" and (
+        route.route_distinguisher is None or not route.route_targets or route.label is None
+    ):
+        yield here, "an inet-vpn route needs route_distinguisher, route_targets and label"
 
 
 def _machine_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
@@ -312,6 +334,11 @@ def _machine_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
                 known = ", ".join(networks) or "none"
                 yield (*here, "network"), f"no network is called {machine.network} (there is: {known})"
                 continue
+            if lab.dns is not None and not machine.name.replace("-", "").isalnum():
+                yield (
+                    (*here, "name"),
+                    f"{machine.name} is no DNS label: expected letters, digits and '-' where dns is set",
+                )
             if machine.name in names:
                 yield (*here, "name"), f"{machine.name} already is a machine of {names[machine.name]}"
             names[machine.name] = agent.name
@@ -344,7 +371,10 @@ def _describe(
         message.removeprefix("Value error, ").replace("Input should be", "expected").replace("Input is not", "expected")
     )
     expected = expected[0].lower() + expected[1:]
-    shown = f", got {value!r}" if isinstance(value, str | int | float | bool) or value is None else ""
+    shown = ""
+    if isinstance(value, str | int | float | bool) or value is None:
+        text = repr(value)
+        shown = f", got {text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + '…'}"
     return f"{place}: {expected}{shown}"
 
 

@@ -17,6 +17,7 @@ class PortPicker:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._given: set[tuple[str, int]] = set()
+        self._wanted: set[tuple[str, int, socket.SocketKind]] = set()
 
     def pick(self, address: str, wanted: int, datagram: bool = False, what: str = "") -> int:
         """`wanted`, or a free one for 0.
@@ -26,7 +27,10 @@ class PortPicker:
         """
         kind = socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM
         if wanted:
-            fault = _fault(address, wanted, kind)
+            fault = (
+                "it is asked for twice" if (address, wanted, kind) in self._wanted else _fault(address, wanted, kind)
+            )
+            self._wanted.add((address, wanted, kind))
             if fault:
                 raise LabError(f"{what}: cannot listen on {address} port {wanted}: {fault}")
             return wanted

@@ -24,9 +24,13 @@ def load(path: Path) -> tuple[Any, Mapping[Location, int]]:
             own and lets a small file grow without bound).
     """
     try:
-        if path.stat().st_size > MAX_SIZE:
+        if not path.is_file() and path.exists():
+            raise LabError(f"{path}: expected a regular file")
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
+        if len(data) > MAX_SIZE:
             raise LabError(f"{path}: expected a lab file of at most {MAX_SIZE} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except OSError as error:
         raise LabError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -67,6 +71,8 @@ def _construct(
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise LabError(f"{path}:{key_node.start_mark.line + 1}: expected a word as key")
             key = str(key_node.value)
             if key in mapping:
                 raise LabError(f"{path}:{key_node.start_mark.line + 1}: {key} stands here twice")

@@ -3,7 +3,7 @@
 set -u
 missing=()
 while read -r package program skips; do
-    [ -e "$program" ] || missing+=("$package|$skips")
+    [ -e "$program" ] || command -v "$(basename "$program")" >/dev/null || missing+=("$package|$skips")
 done <<'LIST'
 bird2 /usr/sbin/bird interop with BIRD
 frr /usr/lib/frr/bgpd interop with FRR
@@ -13,6 +13,11 @@ tshark /usr/bin/tshark captures judged by tshark
 tcpdump /usr/bin/tcpdump our capture compared with tcpdump's
 bind9-dnsutils /usr/bin/dig DNS asked by dig
 iproute2 /usr/sbin/ip tests in network namespaces
+iputils-ping /usr/bin/ping a real kernel that pings through the forwarding model
+rabbitmq-server /usr/sbin/rabbitmqctl configuration over RabbitMQ
+zookeeper /usr/share/zookeeper/bin/zkServer.sh configuration over ZooKeeper
+openjdk-17-jre-headless /usr/bin/java configuration over Cassandra and ZooKeeper
+maven /usr/bin/mvn configuration over Cassandra, which is fetched from Maven Central
 LIST
 [ ${#missing[@]} = 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

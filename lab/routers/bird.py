@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ..errors import LabError
 from ..model import GatewayRoute
 from .polled import PolledRouter
+from .private import write_private
 from .router import Neighbour
 
 CHANNELS = {"inet": "ipv4", "inet6": "ipv6", "inet-vpn": "vpn4 mpls", "inet6-vpn": "vpn6 mpls"}
@@ -67,9 +68,7 @@ class Bird(PolledRouter):
         await self.ask("configure")
 
     def _write(self) -> None:
-        path = self.directory / "bird.conf"
-        path.write_text(self._configuration(), encoding="utf-8")
-        path.chmod(0o600)
+        write_private(self.directory / "bird.conf", self._configuration())
 
     def _configuration(self) -> str:
         head = f"log stderr all;\nrouter id {self.peer.router_id};\nprotocol device {{}}\n"

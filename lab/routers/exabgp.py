@@ -11,25 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
 from ..errors import LabError
 from ..model import BgpPeer, GatewayRoute
+from .private import write_private
 from .router import Neighbour, Router
 
 RELAY = Path(__file__).with_name("exabgp_relay.py")
+# Without route-target: ExaBGP 5.0.15 knows the family by name, but its configuration says "invalid afi/safi pair".
 FAMILIES = {
     "inet": "ipv4 unicast",
     "inet6": "ipv6 unicast",
     "inet-labeled": "ipv4 nlri-mpls",
     "inet-vpn": "ipv4 mpls-vpn",
     "inet6-vpn": "ipv6 mpls-vpn",
-    "route-target": "ipv4 rtc",
     "e-vpn": "l2vpn evpn",
 }
 EVENT_BYTES = 16 * 1024 * 1024
+RELAY_SECONDS = 10.0
 
 
 class _Relay(LineReceiver):
@@ -86,8 +89,7 @@ class ExaBgp(Router):
         if self._listener is None:
             self._listener = IReactorUNIX(self.reactor).listenUNIX(str(socket), _RelayFactory(self), mode=0o600)
         configuration = self.directory / "exabgp.conf"
-        configuration.write_text(self._configuration(socket), encoding="utf-8")
-        configuration.chmod(0o600)
+        write_private(configuration, self._configuration(socket))
         environment = {
             # Its own user: as another one (nobody, by default) it would outlive a leash that was killed.
             "exabgp_daemon_user": pwd.getpwuid(os.getuid()).pw_name,
@@ -182,11 +184,26 @@ class ExaBgp(Router):
 
     async def _command(self, command: str) -> None:
         if self._relay is None:
-            connected: Deferred[None] = Deferred()
-            self._waiting_for_relay.append(connected)
-            await connected
+            await self._connected()
         assert self._relay is not None
         self._relay.send(command)
+
+    async def _connected(self) -> None:
+        """Waits until the relay is there.
+
+        Raises:
+            LabError: not in time, or ExaBGP has ended.
+        """
+        if self.failed is not None:
+            raise LabError(self.failed)
+        connected: Deferred[None] = Deferred()
+        connected.addTimeout(RELAY_SECONDS, self.reactor)
+        self._waiting_for_relay.append(connected)
+        try:
+            await connected
+        except DeferredTimeout as error:
+            self._waiting_for_relay.remove(connected)
+            raise LabError(f"router {self.name}: ExaBGP's API did not connect in {RELAY_SECONDS:g} s") from error
 
     def _text(self, route: GatewayRoute) -> str:
         text = f"{route.prefix} next-hop {route.next_hop or self.peer.router_id}"

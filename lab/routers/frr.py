@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import LabError
 from ..model import GatewayRoute
 from .polled import PolledRouter
+from .private import write_private
 
 FAMILIES = {
     "inet": "ipv4 unicast",
@@ -32,8 +33,7 @@ class Frr(PolledRouter):
         if unknown:
             raise LabError(f"bgp_peers: {self.name}: FRR does not speak {', '.join(unknown)}")
         path = self.directory / "bgpd.conf"
-        path.write_text(self._configuration(), encoding="utf-8")
-        path.chmod(0o600)
+        write_private(path, self._configuration())
         own = ["-i", str(self.directory / "pid"), "--vty_socket", str(self.directory), "-P", "0"]
         where = ["-p", str(self.peer.port), "-l", str(self.peer.address)]
         return [self.find(), "-n", "-S", "-Z", "-f", str(path), *own, *where], {}

@@ -10,6 +10,7 @@ from ..errors import LabError
 from ..model import GatewayRoute
 from ..ports import PortPicker
 from .polled import PolledRouter
+from .private import write_private
 
 FAMILIES = {
     "inet": "ipv4-unicast",
@@ -37,8 +38,7 @@ class GoBgp(PolledRouter):
         if not self._api_port:
             self._api_port = PortPicker(random.Random()).pick(str(self.peer.address), 0, what=f"router {self.name}")
         path = self.directory / "gobgpd.json"
-        path.write_text(json.dumps(self._configuration()), encoding="utf-8")
-        path.chmod(0o600)
+        write_private(path, json.dumps(self._configuration()))
         api = f"{self.peer.address}:{self._api_port}"
         return [self.find(), "-f", str(path), "-t", "json", "-p", "--api-hosts", api, "--pprof-disable"], {}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import LabError
 from ..model import GatewayRoute
 from .polled import PolledRouter
+from .private import write_private
 
 FAMILIES = {"inet": "IPv4 unicast", "inet6": "IPv6 unicast", "inet-vpn": "IPv4 vpn", "inet6-vpn": "IPv6 vpn"}
 TABLES = {"inet": "ipv4", "inet-vpn": "vpnv4"}
@@ -35,8 +36,7 @@ class OpenBgpd(PolledRouter):
         except OSError as error:
             raise LabError(f"router {self.name}: OpenBGPD needs {PRIVILEGE_SEPARATION}: {error.strerror}") from error
         path = self.directory / "bgpd.conf"
-        path.write_text(self._configuration(), encoding="utf-8")
-        path.chmod(0o600)
+        write_private(path, self._configuration())
         return [self.find(), "-d", "-f", str(path)], {}
 
     def client_options(self) -> list[str]:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..errors import LabError
@@ -36,6 +36,10 @@ class Router(abc.ABC):
     """A real router run by the lab: its configuration, its process and its own view of the routes.
 
     `peer.port` is where it listens (never 0 here); `directory` holds its configuration, log and sockets.
+
+    Attributes:
+        failed: why its process ended without being asked to, one line; None while all is well.
+        remove_directory: to be set before `start`: what is removed should the lab be killed.
     """
 
     log = Logger()
@@ -47,7 +51,8 @@ class Router(abc.ABC):
         self.neighbours = neighbours
         self.directory = directory
         self.process: LeashedProcess | None = None
-        self._stopping = False
+        self.failed: str | None = None
+        self.remove_directory: Path | None = None
 
     @property
     def name(self) -> str:
@@ -80,28 +85,24 @@ class Router(abc.ABC):
         Raises:
             LabError: the program is absent.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         command, environment = self.prepare()
-        process = LeashedProcess(self.name, self.directory / "log")
+        secrets = (self.peer.md5,) if self.peer.md5 else ()
+        process = LeashedProcess(self.name, self.directory / "log", secrets=secrets, remove=self.remove_directory)
         self.process = process
-        self._stopping = False
+        self.failed = None
         process.ended.addCallback(self._ended, process)
         process.spawn(self.reactor, command, environment)
 
     def stop(self) -> Deferred[None]:
         """Ends the router and everything it started."""
-        self._stopping = True
-        if self.process is None:
-            done: Deferred[None] = Deferred()
-            done.callback(None)
-            return done
-        return self.process.stop()
+        return succeed(None) if self.process is None else self.process.stop()
 
     def _ended(self, status: int, process: LeashedProcess) -> None:
-        if not self._stopping:
-            self.log.warn(
-                "router {name} ended with status {status}: {tail}", name=self.name, status=status, tail=process.tail()
-            )
+        if process.stopping or process is not self.process:
+            return
+        self.failed = f"router {self.name} ({self.peer.kind}) ended with status {status}: {process.tail()}"
+        self.log.warn("{failed}", failed=self.failed)
 
     @abc.abstractmethod
     def prepare(self) -> tuple[list[str], dict[str, str]]:

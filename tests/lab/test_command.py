@@ -140,6 +140,8 @@ MISTAKES = [
     (["ping", "vm1", "10.1.0"], 2, "ADDRESS"),
     (["up", "--log-level", "x"], 2, "No such option"),
     (["up", "lab.yaml", "--timeout", "0"], 2, "--timeout"),
+    (["up", "lab.yaml", "--timeout", "nan"], 2, "--timeout"),
+    (["up", "/dev/zero"], 1, "expected a regular file"),
 ]
 
 
@@ -153,6 +155,38 @@ def test_mistakes_give_one_line(
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("contrail-emulator: ")
     assert done.stdout == ""
+
+
+def test_capture_never_overwrites_what_is_no_capture(lab_file: Path) -> None:
+    before = lab_file.read_text()
+    done = call("up", str(lab_file), "--once", "--capture", str(lab_file))
+    assert done.returncode == 1 and "is no capture; not overwritten" in done.stderr
+    assert lab_file.read_text() == before
+
+
+def test_interrupted_before_its_checks_once_fails(lab_file: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "up", str(lab_file), "--once"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1 and "interrupted before the checks were done" in errors
+
+
+def test_output_that_cannot_be_written(lab_file: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "up", str(lab_file), "--once"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
+
+
+def test_alone_it_prints_its_usage() -> None:
+    done = call()
+    assert done.returncode == 2 and "Usage:" in done.stderr and "demo" in done.stderr
 
 
 def test_capture_that_cannot_be_written(lab_file: Path) -> None:

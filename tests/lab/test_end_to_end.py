@@ -24,7 +24,7 @@ def test_every_check_holds_with(kind: str, run_lab: RunLab) -> None:
     needs(kind)
     lab = run_lab(demo_with(kind))
     lab.converge(timeout=30)
-    found = [lab.call(lambda check=check: run(check)) for check in checks(lab.lab)]  # type: ignore[misc]
+    found = [lab.call(lambda check=check: run(check, lab.driver.reactor)) for check in checks(lab.lab)]  # type: ignore[misc]
     assert len(found) == (3 if kind == "openbgpd" else 5)
     assert [result for result in found if not result.passed] == []
 

@@ -53,6 +53,18 @@ MISTAKES = {
     "peer named as a node": ("name: gateway", "name: control-1", "control-1 is a control node"),
     "alias": ("name: demo", "name: &a demo\ncapture: *a", "aliases (*a) are not accepted"),
     "VPN route without label": (", label: 1000", "", "needs route_distinguisher, route_targets and label"),
+    "route target out of range": ('["target:64512:200"]', '["target:64512:99999999999"]', "a number is too large"),
+    "route target of one part": ('["target:64512:200"]', '["target:200"]', "a route target such as target:64512:100"),
+    "RD that is none": ('"65001:1"', '"....:1"', "expected a route distinguisher such as 65001:1"),
+    "AS that needs four bytes": ("64512\n", "70000\nfour_byte_as: false\n", "70000 needs four_byte_as"),
+    "AS as text": ("autonomous_system: 64512", 'autonomous_system: "64512"', "expected a valid integer"),
+    "md5 that a router would read": ("kind: exabgp", "kind: exabgp\n    md5: 'sec\"ret'", "printable ASCII characters"),
+    "family twice": ("families: [inet, inet-vpn]", "families: [inet-vpn, inet-vpn]", "a family stands here twice"),
+    "peer at no host's address": ("address: 127.0.1.1", "address: 224.0.0.1", "224.0.0.1 is no host's address"),
+    "router id of a control node": ("router_id: 10.255.1.1", "router_id: 10.255.0.1", "10.255.0.1 is a control node's"),
+    "machine that DNS cannot name": ("name: vm2", "name: vm_2", "vm_2 is no DNS label"),
+    "no way to leave": ("[MPLSoUDP, VXLAN, MPLSoGRE]", "[MPLSoGRE]", "expected MPLSoUDP among them"),
+    "list as key": ("name: demo", "name: demo\n? [a]\n: b", "expected a word as key"),
     "bad port": ("bgp_port: 0", "bgp_port: 70000", "control_nodes[0].bgp_port: expected less than or equal to 65535"),
 }  # fmt: skip
 
