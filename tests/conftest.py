@@ -8,6 +8,23 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
+REAL_SERVERS = (
+    "config/test_backends.py",
+    "config/test_buses.py",
+    "config/test_stores.py",
+    "config/test_trees.py",
+    "tests/cli/",
+)
+"""Tests with RabbitMQ, ZooKeeper and Cassandra: on one worker, so that each server runs once."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(part in item.path.as_posix() for part in REAL_SERVERS):
+            item.add_marker(pytest.mark.xdist_group("real-servers"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
