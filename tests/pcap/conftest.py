@@ -85,7 +85,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     try:
         with Lab(file, capture=folder / "demo.pcapng") as lab:
             lab.converge(timeout=30)
-            results = tuple(lab.call(lambda check=check: run(check)) for check in checks(lab.lab))  # type: ignore[misc]
+            results = tuple(lab.call(lambda check=check: run(check, lab.driver.reactor)) for check in checks(lab.lab))  # type: ignore[misc]
             computes = lab.lab.computes.values()
             lab.wait_for("the route is back", lambda: all(GATEWAY_PREFIX in each.prefixes(BLUE) for each in computes))
             filled = lab.file
