@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/bgp-interop.md from what runs of tests/interop recorded (or only checks it: --check).
+"""Writes docs/bgp-interop.md from what the last run of tests/interop recorded (or only checks it: --check).
 
     pytest -n 4 --dist loadgroup tests/interop && tools/interop_table.py
 
@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "bgp-interop.md"
 
 def main() -> int:
     folder = Path(os.environ.get(record.FOLDER_VARIABLE) or ROOT / ".pytest_cache" / "d" / "interop")
-    held = record.read(folder.glob("*.json"))
+    held = record.read(record.newest(folder))
     page = table.render(held)
     missing = table.promised() - held
     for cell in sorted(missing, key=str):

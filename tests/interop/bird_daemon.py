@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from interop.daemons import (
+    INET6_ROUTE,
     INET_ROUTE,
     LABEL,
+    LABELED_ROUTE,
     NEXT_HOP,
+    NEXT_HOP6,
     ROUTE_DISTINGUISHER,
     ROUTE_TARGET,
+    VPN6_ROUTE,
     VPN_ROUTE,
     Router,
     Seen,
+    Support,
     which,
 )
 
 _PROTOCOL = "peer1"
+_CHANNELS: Mapping[str, str] = {
+    "inet": "ipv4",
+    "inet6": "ipv6",
+    "inet-labeled": "ipv4 mpls",
+    "inet-vpn": "vpn4 mpls",
+    "inet6-vpn": "vpn6 mpls",
+}
+_TABLES: Mapping[str, str] = {
+    "inet": "master4",
+    "inet6": "master6",
+    "inet-labeled": "labtab4",
+    "inet-vpn": "vpntab4",
+    "inet6-vpn": "vpntab6",
+}
+_OWN_TABLES = "ipv4 table labtab4;\nvpn4 table vpntab4;\nvpn6 table vpntab6;\n"
 
 
 class Bird(Router):
@@ -24,6 +45,16 @@ class Bird(Router):
 
     name = "bird"
     label = 3
+    version = "2.0.12-7"
+    supports: Mapping[str, Support | str] = {
+        "inet": Support(),
+        "inet6": Support(),
+        "inet-labeled": Support(label=3),
+        "inet-vpn": Support(label=3),
+        "inet6-vpn": Support(label=3),
+        "route-target": "BIRD does not know RFC 4684",
+        "e-vpn": "BIRD 2.0 does not know EVPN",
+    }
 
     @classmethod
     def missing(cls) -> str | None:
@@ -31,13 +62,7 @@ class Bird(Router):
 
     def _configuration(self) -> str:
         session = self.session
-        routes = (
-            f"protocol static inet_routes {{ ipv4; route {INET_ROUTE} unreachable "
-            "{ bgp_community.add((65001,7)); }; }\n"
-            "protocol static vpn_routes { vpn4 { table vpntab4; }; "
-            f'route {ROUTE_DISTINGUISHER} {VPN_ROUTE} via "lo" mpls {LABEL} '
-            f"{{ bgp_ext_community.add((rt,{ROUTE_TARGET.replace(':', ',')})); }}; }}\n"
-        )
+        routes = "".join(_static(family) for family in session.families)
         lines = [
             f"local {self.address} port {self.port} as {session.local_as}",
             f"neighbor {session.address} port {session.port} as {session.autonomous_system}",
@@ -54,12 +79,9 @@ class Bird(Router):
                 else []
             ),
         ]
-        export = "export filter { bgp_med = 50; if source = RTS_STATIC then accept; reject; }"
-        channel = f"import all; {export}; next hop address {NEXT_HOP};"
-        channels = {"inet": f"ipv4 {{ {channel} }}", "inet-vpn": f"vpn4 mpls {{ table vpntab4; {channel} }}"}
-        lines += [channels[family] for family in session.families]
+        lines += [_channel(family) for family in session.families]
         return (
-            f"log stderr all;\nrouter id {session.router_id};\nvpn4 table vpntab4;\nprotocol device {{}}\n"
+            f"log stderr all;\nrouter id {session.router_id};\n{_OWN_TABLES}protocol device {{}}\n"
             + (routes if session.announce else "")
             + f"protocol bgp {_PROTOCOL} {{\n"
             + "".join(f"  {line};\n" for line in lines)
@@ -80,23 +102,52 @@ class Bird(Router):
         return self._run(which("birdc") or "birdc", "-s", str(self.directory / "ctl"), command, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
-        table = {"inet": "master4", "inet-vpn": "vpntab4"}[family]
-        text = self._birdc(f"show route all table {table} protocol {_PROTOCOL}")
+        text = self._birdc(f"show route all table {_TABLES[family]} protocol {_PROTOCOL}")
         found: dict[str, Seen] = {}
         for block in re.split(r"\n(?=\S)", text):
-            prefix = re.match(r"(?:\S+ )?(\d+\.\d+\.\d+\.\d+/\d+)\s", block)
-            if prefix is not None:
-                found[prefix[1]] = _seen(block)
+            route = re.match(r"(?:(\d+:\d+) )?([\da-f.:]+/\d+)\s", block)
+            if route is not None:
+                found[route[2]] = _seen(block, route[1])
         return found
 
     def hold_time(self) -> int:
-        text = self._birdc(f"show protocols all {_PROTOCOL}")
-        found = re.search(r"Hold timer:\s+[\d.]+/(\d+)", text)
-        assert found is not None, text
-        return int(found[1])
+        found = re.search(r"Hold timer:\s+[\d.]+/(\d+)", self._birdc(f"show protocols all {_PROTOCOL}"))
+        return int(found[1]) if found is not None else 0
 
-    def withdraw_inet(self) -> None:
-        self._birdc("disable inet_routes")
+    def withdraw(self, family: str) -> None:
+        self._birdc(f"disable {_static_name(family)}")
+
+
+def _static_name(family: str) -> str:
+    return f"{family.replace('-', '_')}_routes"
+
+
+def _static(family: str) -> str:
+    """The protocol with its own routes of a family."""
+    channel, target = _CHANNELS[family].removesuffix(" mpls"), ROUTE_TARGET.replace(":", ",")
+    common = "bgp_med = 50; bgp_community.add((65001,7));"
+    if family.endswith("-vpn"):
+        common += f" bgp_ext_community.add((rt,{target}));"
+    how = "unreachable" if family in ("inet", "inet6") else f'via "lo" mpls {LABEL}'
+    routes = {
+        "inet": INET_ROUTE,
+        "inet6": INET6_ROUTE,
+        "inet-labeled": LABELED_ROUTE,
+        "inet-vpn": f"{ROUTE_DISTINGUISHER} {VPN_ROUTE}",
+        "inet6-vpn": f"{ROUTE_DISTINGUISHER} {VPN6_ROUTE}",
+    }
+    return (
+        f"protocol static {_static_name(family)} {{ {channel} {{ table {_TABLES[family]}; }};"
+        f" route {routes[family]} {how} {{ {common} }}; }}\n"
+    )
+
+
+def _channel(family: str) -> str:
+    next_hop = NEXT_HOP6 if "6" in family else NEXT_HOP
+    rules = f"import all; export where source = RTS_STATIC; next hop address {next_hop};"
+    if "6" in family:
+        rules += " extended next hop on;"  # else an IPv4 next hop, mapped, is refused
+    return f"{_CHANNELS[family]} {{ table {_TABLES[family]}; {rules} }}"
 
 
 def _attribute(block: str, name: str) -> str:
@@ -104,14 +155,17 @@ def _attribute(block: str, name: str) -> str:
     return found[1].strip() if found is not None else ""
 
 
-def _seen(block: str) -> Seen:
+def _seen(block: str, rd: str | None) -> Seen:
     label = _attribute(block, "BGP.mpls_label_stack")
     med = _attribute(block, "BGP.med")
+    local_pref = _attribute(block, "BGP.local_pref")
     return Seen(
         next_hop=_attribute(block, "BGP.next_hop"),
         label=int(label) if label else None,
         as_path=tuple(int(asn) for asn in _attribute(block, "BGP.as_path").split()),
         med=int(med) if med else None,
+        local_pref=int(local_pref) if local_pref else None,
+        rd=rd,
         communities=frozenset(
             f"{a}:{b}" for a, b in re.findall(r"\((\d+),(\d+)\)", _attribute(block, "BGP.community"))
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ if _TESTS not in sys.path:
 
 if TYPE_CHECKING:
     from interop.bench import Bench
+    from interop.record import Record
 
 
 @pytest.fixture
@@ -27,3 +29,17 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Takes down what held, for docs/bgp-interop.md."""
+    from interop.record import FOLDER_VARIABLE, Record
+
+    made = Record()
+    yield made
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        made.save(Path(named))
+    elif (cache := getattr(request.config, "cache", None)) is not None:
+        made.save(cache.mkdir("interop"))

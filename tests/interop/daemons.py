@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Session:
     """What a daemon is told of its session with us.
 
     families: our names. connect: it opens the connection, otherwise it waits. graceful_restart: seconds, or None.
-    long_lived: seconds. announce: whether it has its routes, INET_ROUTE and VPN_ROUTE, as far as it can.
+    announce: whether it has its routes, those of its families that ROUTES lists, as far as it can.
     """
 
     port: int
@@ -42,6 +43,29 @@ ROUTE_DISTINGUISHER = "65001:1"
 ROUTE_TARGET = "64512:100"
 LABEL = 1000
 NEXT_HOP = "10.255.1.2"
+
+INET6_ROUTE = "2001:db8:1::/48"
+LABELED_ROUTE = "198.51.100.128/25"
+VPN6_ROUTE = "2001:db8:2::/48"
+NEXT_HOP6 = "2001:db8::2"
+MAC, MAC_ADDRESS = "02:00:00:00:00:02", "10.1.0.6"
+EVPN_PREFIX = "10.9.0.0/16"
+VNI = 5001
+
+ROUTES: Mapping[str, tuple[str, ...]] = {
+    "inet": (INET_ROUTE,),
+    "inet6": (INET6_ROUTE,),
+    "inet-labeled": (LABELED_ROUTE,),
+    "inet-vpn": (f"{ROUTE_DISTINGUISHER}:{VPN_ROUTE}",),
+    "inet6-vpn": (f"{ROUTE_DISTINGUISHER}:{VPN6_ROUTE}",),
+    "route-target": (f"64512:target:{ROUTE_TARGET}",),
+    "e-vpn": (
+        f"2-{ROUTE_DISTINGUISHER}-0-{MAC},{MAC_ADDRESS}",
+        f"3-{ROUTE_DISTINGUISHER}-0-{NEXT_HOP}",
+        f"5-{ROUTE_DISTINGUISHER}-0-{EVPN_PREFIX}",
+    ),
+}
+"""What daemons announce, by family, as we print it. Each has MED 50 and community 65001:7 where the family has such."""
 
 
 def free_port(address: str) -> int:
@@ -142,24 +166,47 @@ def which(name: str) -> str | None:
 class Seen:
     """A route from us as the daemon shows it. What a daemon does not print, or a route has not, is None or empty.
 
-    communities, targets: printed `asn:value`.
+    rd: of VPN routes. communities, targets: printed `asn:value`. encapsulation: the number, 8 is VXLAN.
     """
 
     next_hop: str
     label: int | None = None
     as_path: tuple[int, ...] = ()
     med: int | None = None
+    local_pref: int | None = None
+    rd: str | None = None
     communities: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
+    encapsulation: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """What a daemon does in one family; a text says why it does not.
+
+    theirs: announces ROUTES. ours: takes our routes. mp_reach: also when inet comes in MP_REACH_NLRI.
+    our_withdrawal, their_withdrawal, end_of_rib. routes: when it announces only some of ROUTES.
+    label: of its routes. hides: fields of Seen that its `show` leaves out.
+    """
+
+    theirs: str | None = None
+    ours: str | None = None
+    mp_reach: str | None = None
+    our_withdrawal: str | None = None
+    their_withdrawal: str | None = None
+    end_of_rib: str | None = None
+    routes: tuple[str, ...] = ()
+    label: int = LABEL
+    hides: frozenset[str] = frozenset()
 
 
 class Router(Daemon):
-    """A daemon with the views that the common tests ask for."""
+    """A daemon with the views that the common tests ask for. Each flag that is off has its reason in `cannot`."""
 
     families: tuple[str, ...] = ("inet", "inet-vpn")
-    """What this one can speak of our families, in the common tests."""
+    """What this one can speak of our families, in the tests of sessions."""
     announces: tuple[str, ...] = ("inet", "inet-vpn")
-    """Families it can announce a route of its own in."""
+    """Families of these it can announce a route of its own in."""
     label = LABEL
     """Of the VPN route it announces."""
     takes_inet_in_mp_reach = True
@@ -170,18 +217,49 @@ class Router(Daemon):
     signs_when_listening = True
     """TCP MD5 works for connections that it accepts."""
     restarts_gracefully = True
+    helps_to_restart = True
+    """It keeps our routes while we restart."""
+
+    version = ""
+    """The Debian (for ExaBGP: PyPI) version that the flags were found with."""
+    cannot: Mapping[str, str] = {}
+    """By flag: why it is off."""
+    supports: Mapping[str, Support | str] = {}
+    """By family: what it does there; a text says why it does not speak the family at all."""
+
+    apart: tuple[str, ...] = ()
+    """Families that cannot share a session with its others."""
+
+    @classmethod
+    def spoken(cls) -> dict[str, Support]:
+        """The families it speaks."""
+        return {family: support for family, support in cls.supports.items() if isinstance(support, Support)}
+
+    @classmethod
+    def sessions(cls) -> tuple[tuple[str, ...], ...]:
+        """The families it speaks, those together that can share a session."""
+        together = tuple(family for family in cls.spoken() if family not in cls.apart)
+        return together, *((family,) for family in cls.apart)
 
     def view(self, family: str) -> dict[str, Seen]:
-        """Routes it has from us, by prefix."""
+        """Routes it has from us: by prefix; e-vpn and route-target routes as we print them."""
         raise AssertionError(f"{type(self).__name__} has no view")
 
     def hold_time(self) -> int:
         """The negotiated hold time in seconds, as it shows it; 0 while it does not know."""
         raise AssertionError(f"{type(self).__name__} does not say")
 
+    def withdraw(self, family: str) -> None:
+        """Take its routes of a family back."""
+        raise AssertionError(f"{type(self).__name__} cannot withdraw")
+
     def withdraw_inet(self) -> None:
         """Take INET_ROUTE back."""
-        raise AssertionError(f"{type(self).__name__} cannot withdraw")
+        self.withdraw("inet")
+
+    def ends_of_rib(self) -> set[str] | None:
+        """Families, by our names, of which it saw an End-of-RIB; None when it does not show that."""
+        return None
 
     def after_start(self) -> None:
         """What must be done once it answers."""

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from interop.daemons import (
+    INET6_ROUTE,
     INET_ROUTE,
     LABEL,
+    LABELED_ROUTE,
     NEXT_HOP,
+    NEXT_HOP6,
     ROUTE_DISTINGUISHER,
     ROUTE_TARGET,
+    VPN6_ROUTE,
     VPN_ROUTE,
     Router,
     Seen,
     Session,
+    Support,
 )
 
 _PROGRAM = Path(sys.executable).parent / "exabgp"
@@ -34,10 +41,33 @@ FAMILY = {
 }
 
 
+_COMMON = "med 50 community [ 65001:7 ]"
+_VPN = f"rd {ROUTE_DISTINGUISHER} label {LABEL} extended-community [ target:{ROUTE_TARGET} ] {_COMMON}"
+_ROUTES: Mapping[str, str] = {
+    "inet": f"route {INET_ROUTE} next-hop {NEXT_HOP} {_COMMON}",
+    "inet6": f"route {INET6_ROUTE} next-hop {NEXT_HOP6} {_COMMON}",
+    "inet-labeled": f"route {LABELED_ROUTE} next-hop {NEXT_HOP} label {LABEL} {_COMMON}",
+    "inet-vpn": f"route {VPN_ROUTE} next-hop {NEXT_HOP} {_VPN}",
+    "inet6-vpn": f"route {VPN6_ROUTE} next-hop {NEXT_HOP6} {_VPN}",
+}
+
+
 class ExaBgp(Router):
     """`say` gives API commands; `routes` and `ends_of_rib` are what it received."""
 
     name = "exabgp"
+    version = "5.0.15"
+    helps_to_restart = False
+    cannot: Mapping[str, str] = {"helps_to_restart": "it keeps no routes"}
+    supports: Mapping[str, Support | str] = {
+        "inet": Support(),
+        "inet6": Support(),
+        "inet-labeled": Support(),
+        "inet-vpn": Support(),
+        "inet6-vpn": Support(),
+        "route-target": "its configuration refuses the family",
+        "e-vpn": Support(theirs="neither configuration nor API announce EVPN routes"),
+    }
 
     def __init__(self, directory: Path, session: Session, address: str = "127.0.1.2") -> None:
         super().__init__(directory, session, address)
@@ -74,12 +104,7 @@ class ExaBgp(Router):
         )
 
     def _routes(self) -> str:
-        lines = {
-            "inet": f"route {INET_ROUTE} next-hop {NEXT_HOP} med 50 community [ 65001:7 ]",
-            "inet-vpn": f"route {VPN_ROUTE} rd {ROUTE_DISTINGUISHER} next-hop {NEXT_HOP} label {LABEL} "
-            f"extended-community [ target:{ROUTE_TARGET} ]",
-        }
-        return "".join(f"    {lines[family]};\n" for family in self.session.families if family in lines)
+        return "".join(f"    {_ROUTES[family]};\n" for family in self.session.families if family in _ROUTES)
 
     def command(self) -> list[str]:
         return [str(_PROGRAM), "server", str(self.directory / "exabgp.conf")]
@@ -119,9 +144,9 @@ class ExaBgp(Router):
             message = _message(event).get("update", {})
             for hop, entries in message.get("announce", {}).get(name, {}).items():
                 for entry in entries:
-                    table[entry["nlri"]] = {**message.get("attribute", {}), "next-hop": hop, "entry": entry}
+                    table[_name(entry)] = {**message.get("attribute", {}), "next-hop": hop, "entry": entry}
             for entry in message.get("withdraw", {}).get(name, []):
-                table.pop(entry["nlri"], None)
+                table.pop(_name(entry), None)
         return table
 
     def view(self, family: str) -> dict[str, Seen]:
@@ -131,30 +156,46 @@ class ExaBgp(Router):
         found = [event["neighbor"]["negotiated"] for event in self.events() if event.get("type") == "negotiated"]
         return int(found[-1]["hold_time"]) if found else 0
 
-    def withdraw_inet(self) -> None:
-        self.say(f"withdraw route {INET_ROUTE}")
+    def withdraw(self, family: str) -> None:
+        self.say(f"withdraw {_ROUTES[family]}")
 
-    def ends_of_rib(self) -> set[str]:
-        """Families, by our names, of which it saw an End-of-RIB."""
+    def ends_of_rib(self) -> set[str] | None:
         found = [_message(event).get("eor") for event in self.events()]
         printed = {f"{eor['afi']} {eor['safi']}" for eor in found if eor}
         return {name for name, theirs in FAMILY.items() if theirs in printed}
 
 
+def _name(entry: dict[str, Any]) -> str:
+    """A prefix, or an e-vpn route as we print it."""
+    if "code" not in entry:
+        return str(entry["nlri"])
+    address = f"{entry['ip']}/{entry['iplen']}" if entry["code"] == 5 else entry["ip"]
+    host = f"{entry['mac'].lower()},{address}" if entry["code"] == 2 else address
+    return f"{entry['code']}-{entry['rd']}-{entry['ethernet-tag']}-{host}"
+
+
+def _label(route: dict[str, Any]) -> int | None:
+    """Of e-vpn routes the 24 bits as they are: a VNI."""
+    tunnel = re.search(r"\((\d+)\)", route.get("pmsi", ""))
+    if tunnel is not None:
+        return int(tunnel[1])
+    labels = route["entry"].get("label")
+    return int(labels[0][-1]) if labels else None
+
+
 def _seen(route: dict[str, Any]) -> Seen:
-    label = route["entry"].get("label")
-    segments = route.get("as-path", {})
+    entry = route["entry"]
+    extended = [item["string"] for item in route.get("extended-community", [])]
     return Seen(
         next_hop=route["next-hop"],
-        label=label[0][0] if label else None,
-        as_path=tuple(asn for segment in segments.values() for asn in segment["value"]),
+        label=_label(route),
+        as_path=tuple(asn for segment in route.get("as-path", {}).values() for asn in segment["value"]),
         med=route.get("med"),
+        local_pref=route.get("local-preference"),
+        rd=entry.get("rd"),
         communities=frozenset(f"{high}:{low}" for high, low in route.get("community", [])),
-        targets=frozenset(
-            item["string"].removeprefix("target:")
-            for item in route.get("extended-community", [])
-            if item["string"].startswith("target:")
-        ),
+        targets=frozenset(text.removeprefix("target:") for text in extended if text.startswith("target:")),
+        encapsulation=8 if any("VXLAN" in text.upper() for text in extended) else None,
     )
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from interop.daemons import INET_ROUTE, NEXT_HOP, Router, Seen, which
+from interop.daemons import INET6_ROUTE, INET_ROUTE, NEXT_HOP, NEXT_HOP6, Router, Seen, Support, which
 
-_ANNOUNCE = {"inet": "IPv4 unicast", "inet-vpn": "IPv4 vpn"}
+_ANNOUNCE: Mapping[str, str] = {
+    "inet": "IPv4 unicast",
+    "inet6": "IPv6 unicast",
+    "inet-vpn": "IPv4 vpn",
+    "inet6-vpn": "IPv6 vpn",
+}
+_TABLES: Mapping[str, str] = {"inet": "ipv4", "inet6": "ipv6", "inet-vpn": "vpnv4", "inet6-vpn": "vpnv6"}
+_NETWORKS: Mapping[str, tuple[str, str]] = {"inet": (INET_ROUTE, NEXT_HOP), "inet6": (INET6_ROUTE, NEXT_HOP6)}
+_NO_MPLS = "its VPN routes need an MPLS interface of OpenBSD"
+_NO_MP_REACH = "IPv4 unicast in MP_REACH_NLRI ends the session with 3/9 (bad multiprotocol nexthop, bad AID)"
+_KEEPS_VPN = "counts a VPN withdrawal and keeps the route, whatever label bytes it carries"
 _PRIVILEGE_SEPARATION = Path("/run/openbgpd")
 
 
 class OpenBgpd(Router):
-    """It has no VPN route of its own without an MPLS interface; it takes ours.
-
-    Seen with 7.7: IPv4 unicast in MP_REACH_NLRI ends the session with 3/9 ("bad multiprotocol nexthop, bad AID"). A VPN
-    withdrawal is counted but the route stays, whatever label bytes it carries. Its listening socket has no MD5 key (the
-    kernel counts TCPMD5Unexpected). It helps restarting peers and does not restart gracefully itself.
-    """
+    """What 7.7 cannot do stands in `cannot` and `supports`."""
 
     name = "openbgpd"
     announces = ("inet",)
@@ -25,6 +32,22 @@ class OpenBgpd(Router):
     takes_vpn_withdrawals = False
     signs_when_listening = False
     restarts_gracefully = False
+    cannot: Mapping[str, str] = {
+        "takes_inet_in_mp_reach": _NO_MP_REACH,
+        "takes_vpn_withdrawals": _KEEPS_VPN,
+        "signs_when_listening": "its listening socket has no key (the kernel counts TCPMD5Unexpected)",
+        "restarts_gracefully": "it helps peers to restart and does not restart gracefully itself",
+    }
+    version = "7.7-2"
+    supports: Mapping[str, Support | str] = {
+        "inet": Support(mp_reach=_NO_MP_REACH),
+        "inet6": Support(),
+        "inet-labeled": "OpenBGPD does not know labelled unicast",
+        "inet-vpn": Support(theirs=_NO_MPLS, our_withdrawal=_KEEPS_VPN, hides=frozenset({"label"})),
+        "inet6-vpn": Support(theirs=_NO_MPLS, our_withdrawal=_KEEPS_VPN, hides=frozenset({"label"})),
+        "route-target": "OpenBGPD does not know RFC 4684",
+        "e-vpn": "OpenBGPD 7.7 does not know EVPN",
+    }
 
     @classmethod
     def missing(cls) -> str | None:
@@ -63,35 +86,42 @@ class OpenBgpd(Router):
         return "neighbors" in self._bgpctl("show", "neighbor", check=False)
 
     def after_start(self) -> None:
-        if self.session.announce:
-            self._network("add", "community", "65001:7", "metric", "50", "nexthop", NEXT_HOP)
+        if not self.session.announce:
+            return
+        for family, (prefix, next_hop) in _NETWORKS.items():
+            if family in self.session.families:
+                self._network("add", prefix, "community", "65001:7", "metric", "50", "nexthop", next_hop)
 
-    def _network(self, verb: str, *attributes: str) -> None:
+    def _network(self, verb: str, prefix: str, *attributes: str) -> None:
         program = which("bgpctl") or "bgpctl"
-        self._run(program, "-s", str(self.directory / "ctl"), "network", verb, INET_ROUTE, *attributes)
+        self._run(program, "-s", str(self.directory / "ctl"), "network", verb, prefix, *attributes)
 
     def _bgpctl(self, *arguments: str, check: bool = True) -> str:
         return self._run(which("bgpctl") or "bgpctl", "-s", str(self.directory / "ctl"), "-j", *arguments, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
-        table = {"inet": "ipv4", "inet-vpn": "vpnv4"}[family]
-        shown = json.loads(self._bgpctl("show", "rib", table, "detail", "neighbor", self.session.address))
+        shown = json.loads(self._bgpctl("show", "rib", _TABLES[family], "detail", "neighbor", self.session.address))
         found: dict[str, Seen] = {}
         for entry in shown.get("rib", []):
-            found[entry["prefix"].split()[-1]] = Seen(
-                next_hop=entry["exit_nexthop"],
-                as_path=tuple(int(asn) for asn in entry["aspath"].split()),
-                med=entry.get("metric"),
-                communities=frozenset(entry.get("communities", [])),
-                targets=frozenset(
-                    text.split()[-1] for text in entry.get("extended_communities", []) if text.startswith("rt ")
-                ),
-            )
+            found[entry["prefix"].split()[-1]] = _seen(entry)
         return found
 
     def hold_time(self) -> int:
         shown = json.loads(self._bgpctl("show", "neighbor", self.session.address))
         return int(shown["neighbors"][0]["session"]["holdtime"])
 
-    def withdraw_inet(self) -> None:
-        self._network("delete")
+    def withdraw(self, family: str) -> None:
+        self._network("delete", _NETWORKS[family][0])
+
+
+def _seen(entry: dict[str, Any]) -> Seen:
+    extended = entry.get("extended_communities", [])
+    return Seen(
+        next_hop=entry["exit_nexthop"],
+        as_path=tuple(int(asn) for asn in entry["aspath"].split()),
+        med=entry.get("metric"),
+        local_pref=entry.get("localpref"),
+        rd=entry["prefix"].split()[1] if " " in entry["prefix"] else None,
+        communities=frozenset(entry.get("communities", [])),
+        targets=frozenset(text.split()[-1] for text in extended if text.startswith("rt ")),
+    )
