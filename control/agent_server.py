@@ -31,5 +31,7 @@ class AgentServer(XmppServer):
         if self._new_wins:
             old = self.sessions.get(opened.from_)
             if old is not None and old is not session:
-                old.close("the agent connected again")
+                reason = "the agent connected again"
+                old.close(reason)
+                self.closed(old, reason)  # at once: the name and what it stands for are the new session's
         return super().judge(session, opened)

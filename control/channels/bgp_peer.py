@@ -200,7 +200,8 @@ class PeerChannel:
         return self.peer.name
 
     def deliver(self, message: bytes) -> bool:
-        return self.peer.send(message)
+        """Whole messages of an update group; nothing at all when no message could carry the routes."""
+        return self.peer.send(message) if message else not self.peer.blocked
 
     def unblocked(self) -> None:
         for membership in list(self._memberships.values()):

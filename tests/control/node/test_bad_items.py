@@ -225,10 +225,7 @@ texts = st.one_of(
     ),
     st.text("0123456789.:/-abcdef %", max_size=12),
 )  # fmt: skip
-NAMES = (
-    "af safi address group source route-type mac ethernet-tag label l3-label vni tag security-group community-tag med "
-    "local-preference sequence-number replicator-address load-balance-decision tunnel-encapsulation"
-).split()
+NAMES = ["af", "safi", "address", "group", "source", "route-type", "mac", "ethernet-tag", "label", "l3-label", "vni", "tag", "security-group", "community-tag", "med", "local-preference", "sequence-number", "replicator-address", "load-balance-decision", "tunnel-encapsulation"]
 LISTS = {"tag": "tag-list", "security-group": "security-group-list", "community-tag": "community-tag-list",
          "tunnel-encapsulation": "tunnel-encapsulation-list"}  # fmt: skip
 

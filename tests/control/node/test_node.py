@@ -1,0 +1,209 @@
+"""A whole control node in memory: who gets in when, and what a new identity does (reference/xmpp.md 1.7, 1.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
+
+import pytest
+from control.node.conftest import load_schema
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+
+from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
+from contrail_emulator.config.graph import Graph
+from contrail_emulator.control import introspect
+from contrail_emulator.control.node import ControlNode, ControlSettings
+from contrail_emulator.control.routing import MASTER_INSTANCE
+
+ME = ("bgp-router", f"{MASTER_INSTANCE}:control-1")
+SYSTEM = ("global-system-config", "default-global-system-config")
+BLUE = ("routing-instance", "default-domain:demo:blue:blue")
+
+
+class FakeClient:
+    """A configuration client whose graph the test fills."""
+
+    def __init__(self) -> None:
+        self.graph = Graph()
+        self.synced = False
+        self.counters: dict[str, int] = {}
+
+    async def start(self) -> None:
+        self.synced = True
+
+    def stop(self) -> None:
+        self.synced = False
+
+
+class Transport(StringTransport):
+    """Knows whether it was closed, and tells the protocol so in the next turn."""
+
+    site: Site
+    protocol: Any
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        if not self.disconnecting:
+            self.disconnecting = True
+            make: Any = Failure
+            self.site.reactor.callLater(0, self.protocol.connectionLost, make(ConnectionDone()))
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self.loseConnection()
+
+
+class Site:
+    """A node on a reactor in memory."""
+
+    def __init__(self, behaviour: Behaviour = CONTRAIL) -> None:
+        self.reactor = MemoryReactorClock()
+        self.client = FakeClient()
+        client: Any = self.client
+        self.node = ControlNode(
+            self.reactor, ControlSettings(name="control-1", introspect_port=None), client, load_schema(),
+            rng=Random(1), behaviour=behaviour,
+        )  # fmt: skip
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        done: list[object] = []
+        Deferred.fromCoroutine(coroutine).addBoth(done.append)
+        for _ in range(20):
+            self.reactor.advance(0.01)
+        assert done == [None], done
+
+    def configure(self, **parameters: object) -> None:
+        router = {"autonomous_system": 64512, "identifier": "10.255.0.1", "address": "127.0.0.1", **parameters}
+        with self.client.graph.batch():
+            self.client.graph.put(*SYSTEM, {"autonomous_system": 64512})
+            self.client.graph.put(*ME, {"bgp_router_parameters": router})
+            self.client.graph.put(*BLUE, {})
+        for _ in range(20):
+            self.reactor.advance(0.01)
+
+    def agent(self, name: str = "compute-1", address: str = "192.0.2.1") -> Transport:
+        """A connection on which the agent has opened its stream."""
+        factory = self.reactor.tcpServers[0][1]
+        where = IPv4Address("TCP", address, 40000)
+        protocol = factory.buildProtocol(where)
+        transport = Transport(IPv4Address("TCP", "127.0.0.1", 5269), where)
+        transport.site, transport.protocol = self, protocol
+        protocol.makeConnection(transport)
+        protocol.dataReceived(
+            f'<stream:stream from="{name}" to="network-control@contrailsystems.com" version="1.0" xml:lang="en" '
+            f'xmlns="" xmlns:stream="http://etherx.jabber.org/streams"  >'.encode()
+        )
+        self.reactor.advance(0.01)
+        return transport
+
+    def names(self) -> list[str]:
+        return [str(row["peer"]) for row in introspect.agents(self.node) if row["state"] == "Established"]
+
+
+@pytest.fixture
+def site() -> Site:
+    made = Site()
+    made.run(made.node.start())
+    made.configure()
+    return made
+
+
+def test_an_agent_gets_in_only_with_a_complete_configuration() -> None:
+    site = Site()
+    assert introspect.identity(site.node) == {"name": "control-1", "configured": False}
+    site.run(site.node.start())
+    refused = site.agent()
+    assert refused.value().startswith(b"<stream:stream") and refused.disconnecting, "reply, then close"
+    assert site.names() == []
+    site.configure()
+    site.client.synced = False
+    assert site.agent().disconnecting
+    site.client.synced = True
+    accepted = site.agent()
+    assert not accepted.disconnecting and site.names() == ["compute-1"]
+    site.configure(admin_down=True)
+    assert accepted.disconnecting and site.agent().disconnecting
+    site.run(site.node.stop())
+
+
+def test_a_new_identity_makes_everything_anew(site: Site) -> None:
+    agent, old = site.agent(), site.node.plane
+    assert old is not None and BLUE[1] in old.core.instances
+    site.configure(identifier="10.255.0.2")
+    new = site.node.plane
+    assert new is not None and new is not old and new.identity.router_id == "10.255.0.2"
+    assert agent.disconnecting and site.names() == []
+    assert BLUE[1] in new.core.instances and introspect.identity(site.node)["router_id"] == "10.255.0.2"
+    assert not site.agent().disconnecting and site.names() == ["compute-1"]
+    site.client.graph.remove(*ME)
+    for _ in range(20):
+        site.reactor.advance(0.01)
+    assert site.node.plane is None and introspect.agents(site.node) == []
+    assert site.agent().disconnecting
+
+
+def test_the_same_identity_changes_nothing(site: Site) -> None:
+    agent, old = site.agent(), site.node.plane
+    site.client.graph.put(*SYSTEM, {"autonomous_system": 64512, "display_name": "x"})
+    site.client.graph.put(*ME, {**site.client.graph.get(*ME).properties, "display_name": "x"})  # type: ignore[union-attr]
+    site.reactor.advance(0.01)
+    assert site.node.plane is old and not agent.disconnecting
+
+
+def test_the_hold_time_changes_on_live_sessions(site: Site) -> None:
+    agent, old = site.agent(), site.node.plane
+    convergence = {"enable": True, "xmpp_hold_time": 9}
+    site.client.graph.put(*SYSTEM, {"autonomous_system": 64512, "fast_convergence_parameters": convergence})
+    site.reactor.advance(0.01)
+    assert site.node.plane is old and not agent.disconnecting
+    assert introspect.agents(site.node)[0]["session"]["hold_time"] == 9
+    site.reactor.advance(9)
+    assert agent.disconnecting
+
+
+@pytest.mark.parametrize("behaviour", [CONTRAIL, RFC], ids=["contrail", "rfc"])
+def test_two_sessions_of_one_name(behaviour: Behaviour) -> None:
+    site = Site(behaviour)
+    site.run(site.node.start())
+    site.configure()
+    old, new = site.agent(), site.agent()
+    assert (old.disconnecting, new.disconnecting) == ((False, True) if behaviour is CONTRAIL else (True, False))
+    assert site.names() == ["compute-1"]
+
+
+def test_helper_mode_follows_the_configuration(site: Site) -> None:
+    assert not site.node.xmpp.graceful_restart_helper
+    restart = {"enable": True, "xmpp_helper_enable": True}
+    site.client.graph.put(*SYSTEM, {"autonomous_system": 64512, "graceful_restart_parameters": restart})
+    for _ in range(20):
+        site.reactor.advance(0.01)
+    assert site.node.xmpp.graceful_restart_helper
+    old, new = site.agent(), site.agent()
+    assert old.disconnecting and new.disconnecting, "the old one is closed, the new one has to try again"
+    assert [row["restart"] for row in introspect.agents(site.node)] == ["GR_TIMER"]
+    assert not site.agent().disconnecting
+    assert [row["restart"] for row in introspect.agents(site.node)] == ["BACK"]
+
+
+def test_instances_come_and_go(site: Site) -> None:
+    assert BLUE[1] in {row["name"] for row in introspect.instances(site.node)}
+    site.client.graph.remove(*BLUE)
+    assert BLUE[1] not in {row["name"] for row in introspect.instances(site.node)}
+    site.client.graph.put(*BLUE, {})
+    assert BLUE[1] in {row["name"] for row in introspect.instances(site.node)}
+
+
+def test_secrets_are_not_shown(site: Site) -> None:
+    site.configure(auth_data={"key_type": "md5", "key_items": [{"key": "hush", "key_id": 0}]})
+    assert "hush" not in repr(introspect.config(site.node, {"type": "bgp-router"}))
+    assert introspect.config(site.node, {"name": ME[1]})
+
+
+def test_stop_leaves_no_timer(site: Site) -> None:
+    site.agent()
+    site.run(site.node.stop())
+    assert site.node.plane is None and site.names() == []
+    assert site.reactor.getDelayedCalls() == []
