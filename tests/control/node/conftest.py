@@ -75,9 +75,7 @@ class Bench:
             },
             behaviour,
         )
-        self.local = AgentLocal(
-            autonomous_system=autonomous_system, seconds=self.clock.seconds, behaviour=behaviour
-        )
+        self.local = AgentLocal(autonomous_system=autonomous_system, seconds=self.clock.seconds, behaviour=behaviour)
         self.agents: list[AgentChannel] = []
 
     def add_instance(self, name: str = BLUE, index: int = 1) -> None:

@@ -32,7 +32,10 @@ def add_machine(graph: Graph, name: str, network: str = NET) -> None:
         graph.link("virtual-machine-interface-virtual-machine", interface, ("virtual-machine", name))
         graph.link("virtual-machine-interface-virtual-network", interface, net)
         graph.link(
-            "virtual-machine-interface-routing-instance", interface, ("routing-instance", instance), {"direction": "both"}
+            "virtual-machine-interface-routing-instance",
+            interface,
+            ("routing-instance", instance),
+            {"direction": "both"},
         )
         graph.link("instance-ip-virtual-machine-interface", ("instance-ip", f"{name}-ip"), interface)
         graph.link("instance-ip-virtual-network", ("instance-ip", f"{name}-ip"), net)
@@ -239,7 +242,9 @@ def test_a_change_walks_only_for_the_agents_it_concerns(bench: Bench) -> None:
     bench.graph.put("virtual-network", NET, {"display_name": "x"})
     assert [view.walks for view in all_views] == before, "a mere property"
     bench.graph.put("security-group", "default-domain:demo:sg", {})
-    bench.graph.link("virtual-machine-interface-security-group", interface, ("security-group", "default-domain:demo:sg"))
+    bench.graph.link(
+        "virtual-machine-interface-security-group", interface, ("security-group", "default-domain:demo:sg")
+    )
     bench.graph.put("instance-ip", "another", {})
     bench.graph.link("instance-ip-virtual-machine-interface", ("instance-ip", "another"), interface)
     bench.graph.link("instance-ip-virtual-network", ("instance-ip", "another"), ("virtual-network", NET))
@@ -250,7 +255,8 @@ def test_a_change_walks_only_for_the_agents_it_concerns(bench: Bench) -> None:
 def test_names_of_the_table_are_names_of_the_schema(bench: Bench) -> None:
     """But for links of releases that the schema does not cover."""
     kinds = bench.schema.types.values()
-    links = {entry.link for kind in kinds for entry in (*kind.references.values(), *kind.children.values())}
+    links = {entry.link for kind in kinds for entry in kind.references.values()}
+    links |= {entry.link for kind in kinds for entry in kind.children.values()}
     followed = {name for names in FOLLOWED.values() for name in names}
     assert followed - links - bench.schema.types.keys() == set(OTHER_RELEASES)
     assert FOLLOWED.keys() - bench.schema.types.keys() - links == set(OTHER_TYPES)
@@ -260,7 +266,8 @@ def test_names_of_the_table_are_names_of_the_schema(bench: Bench) -> None:
 TYPES = ["virtual-router", "virtual-machine", "virtual-machine-interface", "virtual-network", "instance-ip", "project",
          "security-group", "access-control-list", "route-target", "routing-instance"]  # fmt: skip
 LINKS = ["virtual-router-virtual-machine", "virtual-machine-interface-virtual-machine",
-         "virtual-machine-interface-virtual-network", "instance-ip-virtual-network", "project-virtual-machine-interface",
+         "virtual-machine-interface-virtual-network", "instance-ip-virtual-network",
+         "project-virtual-machine-interface",
          "instance-ip-virtual-machine-interface", "security-group-access-control-list", "instance-target",
          "virtual-machine-interface-security-group", "virtual-network-routing-instance"]  # fmt: skip
 

@@ -206,9 +206,9 @@ def test_a_second_loss_goes_on_with_what_is_left() -> None:
     clock.advance(10)
     restart.handle(Event.LOST)
     clock.advance(19)
-    assert restart.phase is Phase.GR_TIMER
+    assert log.done == ["suspend", "suspend"]
     clock.advance(1)
-    assert restart.phase is Phase.LLGR_TIMER
+    assert log.done == ["suspend", "suspend", "long-lived"]
     clock.advance(100)
     restart.handle(Event.RETURNED)
     restart.handle(Event.LOST)
@@ -241,7 +241,7 @@ def test_events_that_mean_nothing(event: Event) -> None:
     assert restart.phase is Phase.NONE and log.done == []
 
 
-# --- Our End-of-RIB to agents -------------------------------------------------------------------------------------------
+# --- Our End-of-RIB to agents -----------------------------------------------------------------------------------------
 
 
 class Quiet:

@@ -19,9 +19,12 @@ def hop(address: bytes = b"192.0.2.1", label: bytes = b"25", af: bytes = b"1", m
 def unicast(
     address: bytes = b"10.1.1.9/32", hops: bytes = hop(), af: bytes = b"1", safi: bytes = b"1", more: bytes = b""
 ) -> bytes:
-    return (
-        b"<entry><nlri><af>%b</af><safi>%b</safi><address>%b</address></nlri><next-hops>%b</next-hops>%b</entry>"
-        % (af, safi, address, hops, more)
+    return b"<entry><nlri><af>%b</af><safi>%b</safi><address>%b</address></nlri><next-hops>%b</next-hops>%b</entry>" % (
+        af,
+        safi,
+        address,
+        hops,
+        more,
     )
 
 
@@ -225,7 +228,28 @@ texts = st.one_of(
     ),
     st.text("0123456789.:/-abcdef %", max_size=12),
 )  # fmt: skip
-NAMES = ["af", "safi", "address", "group", "source", "route-type", "mac", "ethernet-tag", "label", "l3-label", "vni", "tag", "security-group", "community-tag", "med", "local-preference", "sequence-number", "replicator-address", "load-balance-decision", "tunnel-encapsulation"]
+NAMES = [
+    "af",
+    "safi",
+    "address",
+    "group",
+    "source",
+    "route-type",
+    "mac",
+    "ethernet-tag",
+    "label",
+    "l3-label",
+    "vni",
+    "tag",
+    "security-group",
+    "community-tag",
+    "med",
+    "local-preference",
+    "sequence-number",
+    "replicator-address",
+    "load-balance-decision",
+    "tunnel-encapsulation",
+]
 LISTS = {"tag": "tag-list", "security-group": "security-group-list", "community-tag": "community-tag-list",
          "tunnel-encapsulation": "tunnel-encapsulation-list"}  # fmt: skip
 
@@ -257,8 +281,9 @@ def test_no_item_hurts(family: str, values: dict[str, str], add: bool, exists: b
 
     inner = render(["mac", "label", "l3-label", "vni", "tag", "tunnel-encapsulation"])
     next_hop = f"<next-hop><af>1</af><address>192.0.2.1</address>{inner}</next-hop>"
+    nlri = render(["af", "safi", "address", "group", "source", "route-type", "mac", "ethernet-tag"])
     entry = (
-        f"<entry><nlri>{render(['af', 'safi', 'address', 'group', 'source', 'route-type', 'mac', 'ethernet-tag'])}</nlri>"
+        f"<entry><nlri>{nlri}</nlri>"
         f"<next-hops>{next_hop}</next-hops>{next_hop}{render(NAMES[11:])}</entry>"
     )
     agent.publish_raw(f"{family}/{BLUE}/x", [entry.encode()], add=add)

@@ -154,7 +154,10 @@ def test_graceful_restart_keeps_sweeps_and_never_keeps_trees(bench: Bench) -> No
     made = channel(bench, peer)
     tree = bytes((1, 22)) + bytes(8) + bytes([10, 255, 0, 9]) + b"\x20" + bytes(4) + b"\x20" + b"\xff" * 4
     made.received(
-        update((Family.INET_VPN, attributes(), [(KEY, LABEL), (OTHER_KEY, LABEL)]), (Family.ERM_VPN, attributes(), [(tree, b"")]))
+        update(
+            (Family.INET_VPN, attributes(), [(KEY, LABEL), (OTHER_KEY, LABEL)]),
+            (Family.ERM_VPN, attributes(), [(tree, b"")]),
+        )
     )
     bench.flush()
     made.closed(LOST)
@@ -215,12 +218,16 @@ def test_a_route_that_no_message_can_carry_is_left_out_and_others_go() -> None:
     assert encoder.reach(VPN, Family.INET_VPN, "", key, [(KEY, ((huge, LABEL),))]) == ()
     assert encoder.build_errors == 1
     without = attributes().replace(next_hop=b"")
-    assert not encoder.reach(VPN, Family.INET_VPN, "", key, [(KEY, ((without, LABEL),)), (OTHER_KEY, ((without, LABEL),))])
+    assert not encoder.reach(
+        VPN, Family.INET_VPN, "", key, [(KEY, ((without, LABEL),)), (OTHER_KEY, ((without, LABEL),))]
+    )
     assert encoder.build_errors == 3
     tight = next(
         found
         for count in range(950, 1010)
-        if not BgpEncoder().reach(VPN, Family.INET_VPN, "", key, [(KEY, (((found := attributes(*range(1, count))), LABEL),))])
+        if not BgpEncoder().reach(
+            VPN, Family.INET_VPN, "", key, [(KEY, (((found := attributes(*range(1, count))), LABEL),))]
+        )
     )
     fits = bytes.fromhex("0001c00002630001") + b"\x00"
     messages = BgpEncoder().reach(VPN, Family.INET_VPN, "", key, [(KEY, ((tight, LABEL),)), (fits, ((tight, LABEL),))])

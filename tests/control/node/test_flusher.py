@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.task import Clock
 
@@ -31,8 +32,9 @@ class Work:
 
 def turn(clock: Clock) -> None:
     """One turn of the reactor: a Clock would run what a call schedules at once as well."""
+    call: Any
     (call,) = clock.getDelayedCalls()
-    clock.calls.remove(call)  # type: ignore[attr-defined]
+    clock.calls.remove(call)
     call.called = 1
     call.func(*call.args)
 

@@ -28,7 +28,9 @@ labels = st.integers(1, 0xFFFFF)
 groups = st.lists(st.integers(1, 0xFFFFFFFF), max_size=4, unique=True)
 encapsulations = st.lists(st.sampled_from(["gre", "udp", "mpls", "nvgre", "native"]), min_size=1, unique=True)
 addresses = st.integers(1, 0xFFFFFFFE).map(lambda number: str(IPv4Address(number)))
-macs = st.binary(min_size=6, max_size=6).filter(lambda raw: any(raw) and raw != b"\xff" * 6).map(lambda raw: raw.hex(":"))
+macs = (
+    st.binary(min_size=6, max_size=6).filter(lambda raw: any(raw) and raw != b"\xff" * 6).map(lambda raw: raw.hex(":"))
+)
 
 
 @st.composite
@@ -58,7 +60,9 @@ def unicast_entries(draw: st.DrawFn) -> UnicastEntry:
         sequence_number=draw(st.just(sequence)),
         security_groups=tuple(draw(groups)),
         community_tags=tuple(
-            draw(st.lists(st.sampled_from(["no-export", "no-reoriginate", "accept-own", "64512:7", "1:2"]), unique=True))
+            draw(
+                st.lists(st.sampled_from(["no-export", "no-reoriginate", "accept-own", "64512:7", "1:2"]), unique=True)
+            )
         ),
         local_preference=draw(st.integers(1, 0xFFFFFFFF)),
         med=draw(st.integers(1, 0xFFFFFFFF)),
@@ -113,14 +117,18 @@ def echo(bench: Bench, entry: Any) -> Any:
     items, _ = agent.hear()
     assert agent.channel.last_error == ""
     (element,) = items.values()
-    return UnicastEntry.from_xml(element, entry.family) if isinstance(entry, UnicastEntry) else EnetEntry.from_xml(element)
+    return (
+        UnicastEntry.from_xml(element, entry.family) if isinstance(entry, UnicastEntry) else EnetEntry.from_xml(element)
+    )
 
 
 def ordered(entry: Any) -> Any:
     """With what has no order sorted: it travels as sets."""
     (first,) = entry.next_hops
     changes = {
-        "next_hops": (first._replace(encapsulations=tuple(sorted(first.encapsulations)), tags=tuple(sorted(first.tags))),),
+        "next_hops": (
+            first._replace(encapsulations=tuple(sorted(first.encapsulations)), tags=tuple(sorted(first.tags))),
+        ),
         "security_groups": tuple(sorted(entry.security_groups)),
     }
     if isinstance(entry, UnicastEntry):
@@ -315,7 +323,7 @@ def test_selective_multicast_is_the_control_nodes_own_route(bench: Bench) -> Non
     assert bench.prefixes(f"{BLUE}.evpn.0") == []
 
 
-# --- Out: what only BGP peers bring -------------------------------------------------------------------------------------
+# --- Out: what only BGP peers bring -----------------------------------------------------------------------------------
 
 
 def from_bgp(bench: Bench, extra: tuple[bytes, ...] = (), **fields: Any) -> UnicastEntry:
@@ -325,7 +333,8 @@ def from_bgp(bench: Bench, extra: tuple[bytes, ...] = (), **fields: Any) -> Unic
     agent.subscribe()
     target = ext_community.route_target("target:64512:8")
     source = Source(SourceKind.BGP, "gateway", router_id=1, address=bytes([203, 0, 113, 1]))
-    attributes = Attributes.make(**{"local_pref": 100, "ext_communities": (target, *extra), **fields})  # type: ignore[arg-type]
+    parts: dict[str, Any] = {"local_pref": 100, "ext_communities": (target, *extra), **fields}
+    attributes = Attributes.make(**parts)
     key = bytes.fromhex("0001c00002630001") + b"\x20" + bytes([10, 7, 0, 1])
     bench.core.update("bgp.l3vpn.0", source, key, attributes, bytes.fromhex("000191"))
     bench.flush()
@@ -358,7 +367,8 @@ def test_mpls_over_gre_is_written_gre(bench: Bench) -> None:
 
 
 @given(
-    values=st.lists(st.integers(1, 0xFFFFFFFF), max_size=5, unique=True), asn=st.sampled_from([64512, 70000, 4200000000])
+    values=st.lists(st.integers(1, 0xFFFFFFFF), max_size=5, unique=True),
+    asn=st.sampled_from([64512, 70000, 4200000000]),
 )
 def test_private_values_are_read_as_they_were_written(values: list[int], asn: int) -> None:
     raw = ext_community.paired(ext_community.TAG, asn, values)

@@ -65,7 +65,13 @@ class Told:
 
 
 def router(address: str, **more: Any) -> dict[str, Any]:
-    parameters = {"autonomous_system": 64512, "identifier": address, "address": address, "router_type": "router", **more}
+    parameters = {
+        "autonomous_system": 64512,
+        "identifier": address,
+        "address": address,
+        "router_type": "router",
+        **more,
+    }
     return {"bgp_router_parameters": parameters}
 
 
@@ -85,7 +91,9 @@ STEPS: list[Step] = [
     lambda graph: graph.put("routing-instance", MASTER_INSTANCE, {}),
     lambda graph: graph.put(*BLUE, {"routing_instance_has_pnf": True}),
     lambda graph: graph.put(*RED, {}),
-    lambda graph: graph.put(*NETWORK, {"virtual_network_network_id": 5, "virtual_network_properties": {"allow_transit": 1}}),
+    lambda graph: graph.put(
+        *NETWORK, {"virtual_network_network_id": 5, "virtual_network_properties": {"allow_transit": 1}}
+    ),
     lambda graph: graph.link("virtual-network-routing-instance", NETWORK, BLUE),
     lambda graph: join(graph, BLUE, "target:64512:1"),
     lambda graph: join(graph, BLUE, "target:64512:2", "import"),
