@@ -32,6 +32,7 @@ from lxml import etree
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
 
 from contrail_emulator.control.bgp import ext_community
 from contrail_emulator.control.bgp.attributes import Attributes
@@ -332,8 +333,9 @@ def _check(names: list[str], chunks: list[list[bytes]]) -> Told:
     space = "{http://jabber.org/protocol/pubsub}"
     for item in etree.fromstring(b"<all>" + streams[0] + b"</all>").iter(f"{space}item"):
         hop = next(item.iter(f"{space}next-hop"))
-        groups = [int(group.text) for group in item.iter(f"{space}security-group")]
-        found[item.get("id")] = (int(hop.findtext(f"{space}label")), hop.findtext(f"{space}address"), groups)
+        groups = [int(group.text or 0) for group in item.iter(f"{space}security-group")]
+        label, address = hop.findtext(f"{space}label"), hop.findtext(f"{space}address")
+        found[item.get("id") or ""] = (int(label or 0), address or "", groups)
     return found
 
 
@@ -342,8 +344,8 @@ def _check(names: list[str], chunks: list[list[bytes]]) -> Told:
 
 @inlineCallbacks
 def run_all(reactor: Any, options: argparse.Namespace) -> Generator[Any, Any, None]:
-    head = f"{'agents x routes':>14} {'item':>8} {'routes/s':>12} {'us/route':>10} {'bare routes/s':>14} {'us/route':>10}"
-    print(f"{head} {'of bare':>9} {'CPU':>9}")
+    ours, bare = f"{'routes/s':>12} {'us/route':>10}", f"{'bare routes/s':>14} {'us/route':>10}"
+    print(f"{'agents x routes':>14} {'item':>8} {ours} {bare} {'of bare':>9} {'CPU':>9}")
     profile = cProfile.Profile() if options.profile else None
     for agents in map(int, options.agents.split(",")):
         yield run(reactor, agents, options.routes, profile)
@@ -362,10 +364,13 @@ def main() -> None:
         receive(options.connect, int(options.agents))
         return
     reactor: Any = installed_reactor
-    failed = []
+    failed: list[Failure] = []
+
+    def fail(failure: Failure) -> None:
+        failed.append(failure)
 
     def begin() -> None:
-        run_all(reactor, options).addErrback(failed.append).addBoth(lambda _: reactor.stop())
+        run_all(reactor, options).addErrback(fail).addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)
     reactor.run()

@@ -40,6 +40,9 @@ class Connections:
 
     def find(self, number: int) -> Connection | None:
         """The held connection of that number; None when it was given up meanwhile."""
+        session = self.session
+        if session is not None and session.number == number:  # nearly always
+            return session
         return next((connection for connection in self if connection.number == number), None)
 
     def to_notify(self) -> Connection | None:

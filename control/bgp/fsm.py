@@ -18,6 +18,8 @@ from types import MappingProxyType
 class State(Enum):
     """RFC 4271 8.2.2; the values are the strings of introspect."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own costs a call of Python per look-up
+
     IDLE = "Idle"
     ACTIVE = "Active"
     CONNECT = "Connect"
@@ -28,6 +30,8 @@ class State(Enum):
 
 class Event(Enum):
     """What can happen to a peer. Values are the names a control node shows as `last_event` (`fsm::` goes before)."""
+
+    __hash__ = object.__hash__  # members are singletons; Enum's own costs a call of Python per look-up
 
     START = "EvStart"
     STOP = "EvStop"
@@ -54,6 +58,8 @@ class Event(Enum):
 class Guard(Enum):
     """A question about the peer and the connection the event came on. Values are what `describe` prints."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own costs a call of Python per look-up
+
     ALWAYS = "always"
     IDLE_HOLD_SET = "an idle hold time is set"
     PASSIVE = "the peer is passive"
@@ -74,6 +80,8 @@ class Guard(Enum):
 
 class Action(Enum):
     """What a transition does. Values are what `describe` prints."""
+
+    __hash__ = object.__hash__  # members are singletons; Enum's own costs a call of Python per look-up
 
     START_IDLE_HOLD = "start idle hold timer"
     STOP_IDLE_HOLD = "stop idle hold timer"

@@ -98,6 +98,9 @@ class FamilySettings:
     gateway_address: str | None = None
 
 
+_NO_FAMILY_SETTINGS = FamilySettings()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSettings:
     """One neighbour.
@@ -149,7 +152,7 @@ class PeerSettings:
 
     def of_family(self, family: Family) -> FamilySettings:
         """What is set for one family, or the defaults."""
-        return next((settings for known, settings in self.family_settings if known == family), FamilySettings())
+        return next((settings for known, settings in self.family_settings if known == family), _NO_FAMILY_SETTINGS)
 
     @property
     def stays_passive(self) -> bool:
