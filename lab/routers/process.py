@@ -59,7 +59,7 @@ class LeashedProcess(ProcessProtocol):
         self._remove = remove
         self._log_path = log_path
         self._log_file = append_private(log_path)
-        self._log_start = self._log_file.tell()
+        self._log_start = self._log_file.seek(0, os.SEEK_END)
         self._waiting: list[Deferred[None]] = []
 
     def spawn(
