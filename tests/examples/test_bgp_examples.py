@@ -31,14 +31,14 @@ EVPN = (
 class Program:
     """An example as a child process, its output in a file."""
 
-    def __init__(self, directory: Path, name: str, *arguments: str) -> None:
+    def __init__(self, directory: Path, name: str, *arguments: str, folder: Path = EXAMPLES) -> None:
         path = directory / f"{name}.output"
         self._output = open(path, "w+")  # noqa: SIM115 - closed in close()
         self._read: list[str] = []
         self._unfinished = ""
         with open(path, "ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments],
+                [sys.executable, str(folder / f"{name}.py"), *arguments],
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -89,9 +89,9 @@ def inject(stack: ExitStack, directory: Path, peer: str, port: int, *routes: str
     return program
 
 
-def look(stack: ExitStack, directory: Path, port: int, peer_as: int) -> Program:
-    options = ["--listen", str(port), "--source", GLASS, "--peer-as", str(peer_as), "--router-id", "10.255.0.2"]
-    program = Program(directory, "looking_glass", *options, INJECTOR)
+def look(stack: ExitStack, directory: Path, port: int, peer_as: int, local_as: int = 64512) -> Program:
+    options = ["--listen", str(port), "--source", GLASS, "--peer-as", str(peer_as), "--local-as", str(local_as)]
+    program = Program(directory, "looking_glass", *options, "--router-id", "10.255.0.2", INJECTOR)
     stack.callback(program.close)
     return program
 
@@ -196,6 +196,21 @@ def test_wrong_input_gives_one_line(tmp_path: Path, arguments: list[str], why: s
     assert done.returncode == 2
     assert done.stderr.startswith(f"route_injector.py: error: {why}")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_program_in_the_documentation(stack: ExitStack, tmp_path: Path) -> None:
+    port = free_port(GLASS)
+    glass = look(stack, tmp_path, port, peer_as=64512, local_as=65001)
+    text = (EXAMPLES.parent / "docs" / "bgp-library.md").read_text()
+    program = text.partition("```python\n")[2].partition("```")[0]
+    program = program.replace('"192.0.2.1"', f'"{GLASS}", port={port}')
+    program = program.replace('"10.255.0.1")', f'"10.255.0.1", address="{INJECTOR}")')
+    (tmp_path / "hello.py").write_text(program)
+    hello = Program(tmp_path, "hello", folder=tmp_path)
+    stack.callback(hello.close)
+    glass.wait_for("+ 198.51.100.0/24 next-hop 10.255.1.1 as-path 64512")
+    assert hello.interrupt() == 0
+    assert hello.lines == []
 
 
 def test_examples_are_short() -> None:

@@ -156,7 +156,10 @@ class AsPath:
     @property
     def numbers(self) -> tuple[int, ...]:
         """Every AS number, sets included, from left to right."""
-        return tuple(number for _, numbers in self.segments for number in numbers)
+        segments = self.segments
+        if len(segments) == 1:
+            return segments[0][1]
+        return tuple(number for _, numbers in segments for number in numbers)
 
     def count(self, asn: int) -> int:
         """How often the AS occurs, sets included."""

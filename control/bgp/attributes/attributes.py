@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from struct import unpack
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
@@ -53,7 +54,7 @@ def _number(value: bytes) -> int:
 
 
 def _numbers(value: bytes) -> tuple[int, ...]:
-    return tuple([int.from_bytes(value[i : i + 4], "big") for i in range(0, len(value), 4)])
+    return unpack(f"!{len(value) >> 2}I", value)
 
 
 def _eights(value: bytes) -> tuple[bytes, ...]:

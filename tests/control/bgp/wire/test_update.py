@@ -382,12 +382,13 @@ def test_a_place_inside_an_attribute_is_not_taken_for_mp_reach() -> None:
         assert _outcome(tricky, agreed) == _outcome(tricky, session())
 
 
-def _outcome(body: bytes, agreed: Negotiated) -> object:
+def _outcome(body: bytes, agreed: Negotiated, behaviour: Behaviour = RFC) -> object:
     try:
-        received = update.read(body, agreed, RFC)
+        received = update.read(body, agreed, behaviour)
     except MessageError as error:
         return error.code, error.subcode, error.data
-    return [(r.attributes, r.routes) for r in received.reach], [u.keys for u in received.unreach], received.faults
+    reach = [(r.family, r.attributes.key, r.routes) for r in received.reach]
+    return reach, [(u.family, u.keys) for u in received.unreach], received.end_of_rib, received.faults
 
 
 @pytest.mark.parametrize("place", [0, 4, 7, 14])
@@ -398,6 +399,47 @@ def test_the_quick_way_gives_the_same_sets_wherever_mp_reach_stands(place: int) 
     again = update.read(_body(SOUND[:place] + long_form + SOUND[place:]), agreed, CONTRAIL).reach[0]
     assert again.attributes is first.attributes
     assert again.routes == first.routes == [(bytes.fromhex("180a0102"), b"")]
+
+
+@PROFILES
+@pytest.mark.parametrize("family", [Family.INET, Family.INET_VPN, Family.E_VPN])
+def test_the_quick_way_reads_new_attribute_sets_as_the_thorough_one(family: Family, behaviour: Behaviour) -> None:
+    """After one message has shown where MP_REACH_NLRI stands: sound sets, and each thing that may be out of order."""
+    key = {Family.INET: "10.0.0.0/8", Family.INET_VPN: "1:2:10.0.0.0/8", Family.E_VPN: "3-1:2-0-10.0.0.1"}[family]
+    route = (nlri.codec(family).key(key), b"" if family is not Family.INET_VPN else nlri.label_bytes(5, False))
+    other = nlri.codec(Family.INET6).key("2001:db8::/32")
+    withdrawn = bodies(update.write_withdrawn(Family.INET6, [other], behaviour))[0]
+
+    def body(**changes: object) -> bytes:
+        written = update.write(family, PLAIN.replace(**changes), [route], True, behaviour)  # type: ignore[arg-type]
+        return bodies(written)[0]
+
+    def beside(second: bytes) -> bytes:
+        """A set with another message's attributes behind its own."""
+        first = body(med=77)
+        size = int.from_bytes(first[2:4], "big")
+        section = first[4 : 4 + size] + second[4:]
+        return first[:2] + len(section).to_bytes(2, "big") + section + first[4 + size :]
+
+    sound = [body(med=number, next_hop=bytes((10, 0, 1, number))) for number in range(1, 5)]
+    wrong = [
+        body(med=50, local_pref=None),
+        body(med=51, as_path=None),
+        body(med=52).replace(b"\x40\x01\x01\x00", b"\x40\x01\x01\x07"),
+        body(med=53).replace(b"\x40\x01\x01\x00", b"\x80\x01\x01\x00"),
+        body(med=54).replace(family.wire + b"\x04", family.wire + b"\x05"),
+        body(med=55).replace(family.wire + b"\x0c", family.wire + b"\x0b"),
+        body(med=56).replace(family.wire, b"\x00\x09\x09"),
+        beside(withdrawn),
+        beside(body(med=78)),
+        *([body(med=57, next_hop=HOP6)] if family is Family.E_VPN else []),  # too long in profile contrail
+    ]
+    assert len(set(wrong)) == len(wrong)
+    for families in (list(Family), [one for one in Family if one is not family]):
+        agreed = session(families=families)
+        for message in (body(), *sound, *wrong, *sound):
+            expected = _outcome(message, session(families=families), behaviour)
+            assert _outcome(message, agreed, behaviour) == expected, message.hex()
 
 
 def test_a_classic_route_and_one_in_mp_reach_do_not_mix() -> None:
