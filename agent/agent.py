@@ -232,6 +232,7 @@ class Agent:
         if recompute:
             began = self._reactor.seconds()
             self.oper.recompute(self.graph)
+            self.controller.use_hold_time(self.oper.configuration.globals.hold_time)
             self._cost = min(self._reactor.seconds() - began, LONGEST_WAIT)
             self.records.replace(self.oper)
             for channel in self.dns_channels:

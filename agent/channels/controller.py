@@ -38,6 +38,8 @@ class ClientLike(Protocol):
 
     def rows(self) -> dict[str, object]: ...
 
+    def set_hold_time(self, seconds: float) -> None: ...
+
 
 class Controller:
     """Who is config server, who builds the tree, and what follows when a session comes or goes.
@@ -67,6 +69,7 @@ class Controller:
         self._connect = connect
         self.decoder = decoder
         self._clients: dict[ControlChannel, ClientLike] = {}
+        self._hold_time = settings.hold_time
         self._clock = clock
         self._settings = settings
         self._oper = oper
@@ -113,12 +116,22 @@ class Controller:
         self._parked.setdefault(channel.index, []).append(channel.peer)
         self.channels[channel.index] = self._channel(channel.index, *wanted[0])
 
+    def use_hold_time(self, seconds: int) -> None:
+        """What configuration says, for all sessions from now on; 0 for the agent's own."""
+        seconds = seconds or self._settings.hold_time
+        if seconds != self._hold_time:
+            self._hold_time = seconds
+            for client in self._clients.values():
+                client.set_hold_time(seconds)
+
     def client_of(self, channel: ControlChannel) -> ClientLike:
         return self._clients[channel]
 
     def _channel(self, index: int, address: str, port: int) -> ControlChannel:
         channel = ControlChannel(self._clock, index, address, port, self._settings, self._oper, self)
         client = self._clients[channel] = self._connect(channel)
+        if self._hold_time != self._settings.hold_time:
+            client.set_hold_time(self._hold_time)
         client.start()
         return channel
 

@@ -102,7 +102,13 @@ def _globals(graph: Graph) -> Globals:
         flow_ageing=ageing,
         link_local=services,
         graceful_restart=_graceful_restart(mapping(system.get("graceful_restart_parameters"))),
+        hold_time=_hold_time(mapping(system.get("fast_convergence_parameters"))),
     )
+
+
+def _hold_time(value: Json) -> int:
+    """As the control node reads it (reference/xmpp.md 1.6): one side alone with a short one would end every session."""
+    return integer(value.get("xmpp_hold_time")) if boolean(value.get("enable"), False) else 0
 
 
 def _graceful_restart(value: Json) -> GracefulRestart:

@@ -50,7 +50,7 @@ class LinkLocalService:
 
 @dataclass(frozen=True, slots=True)
 class Globals:
-    """global-vrouter-config and global-system-config."""
+    """global-vrouter-config and global-system-config. `hold_time` of XMPP in seconds; 0 keeps the agent's own."""
 
     encapsulations: tuple[Encap, ...] = ()
     vxlan_configured: bool = False
@@ -58,6 +58,7 @@ class Globals:
     flow_ageing: tuple[tuple[int, int, float], ...] = ()
     link_local: tuple[LinkLocalService, ...] = ()
     graceful_restart: GracefulRestart = GracefulRestart()
+    hold_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,10 @@ class FakeClient:
         self.channel = channel
         self.name = name
         self.session: FakeSession | None = None
+        self.hold_time: float = 0
+
+    def set_hold_time(self, seconds: float) -> None:
+        self.hold_time = seconds
 
     def start(self) -> None:
         self.node.clients.append(self)

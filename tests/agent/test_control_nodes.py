@@ -333,3 +333,17 @@ def test_agents_of_one_process_share_what_is_read(world: Any, config: Any, new_c
     world.run(1)
     assert world.decoder.hits == hits + 1
     assert route(first, "10.1.0.9/32").paths[0].attributes is route(second, "10.1.0.9/32").paths[0].attributes
+
+
+def test_the_hold_time_follows_configuration(world: Any, config: Any, new_config: Any) -> None:
+    """What is not enabled does not count: then it is the agent's own."""
+    start(world, config)
+    (client,) = world.nodes[0].clients
+    assert client.hold_time == 0, "nothing was said of it"
+    for enable, seconds, wanted in ((True, 9, 9), (False, 9, 90), (True, 30, 30)):
+        change = new_config()
+        parameters = {"enable": enable, "xmpp_hold_time": seconds}
+        change.node("global-system-config", "default-global-system-config", fast_convergence_parameters=parameters)
+        world.nodes[0].reconfigure("compute-1", change)
+        world.run(1)
+        assert client.hold_time == wanted

@@ -16,6 +16,7 @@ from contrail_emulator.config.graph import Graph
 from contrail_emulator.control.bgp import ext_community, rd
 from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
+from contrail_emulator.control.flusher import SLICE_ROUTES
 from contrail_emulator.control.node import ControlNode
 from contrail_emulator.control.routing import Source, SourceKind
 from contrail_emulator.control.xmpp import stream
@@ -23,14 +24,14 @@ from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.items import UnicastEntry
 from contrail_emulator.control.xmpp.names import BGP_PEER, CONTROL_NODE_JID
 from contrail_emulator.control.xmpp.next_hop import NextHop
-from contrail_emulator.control.xmpp.outbox import BLOCKED_ABOVE, TRANSPORT_SHARE
+from contrail_emulator.control.xmpp.outbox import BLOCKED_ABOVE
 from contrail_emulator.control.xmpp.pubsub import Collection, Publish, Subscribe
 from contrail_emulator.lab.model import LabFile
 from contrail_emulator.lab.sync import Lab
 
 RunLab = Callable[..., Lab]
 AGENTS, NETWORKS = 100, 4
-LARGEST_MESSAGE = 32 * 2048
+LARGEST_ITEM = 1024
 Heard = dict[str, dict[str, list[str]]]
 
 
@@ -234,11 +235,14 @@ def test_an_agent_that_stops_reading_holds_up_nobody(run_lab: RunLab) -> None:
     agent_side.pause_reading()
     injector = Injector(lab, "net0", 1000)
     rounds = range(101, 107)
+    waiting = []
     for label in rounds:
         injector.say(label)
         lab.wait_for(f"label {label}", lambda label=label: injector.heard_by(lab, other, "net0") == {label}, 5)  # type: ignore[misc]
-        assert server_side.pending_bytes <= BLOCKED_ABOVE + TRANSPORT_SHARE + LARGEST_MESSAGE
+        waiting.append(server_side.pending_bytes)
     assert server_side.blocked
+    assert max(waiting) < BLOCKED_ABOVE + SLICE_ROUTES * LARGEST_ITEM
+    assert waiting[2:] == sorted(waiting[2:], reverse=True), "nothing more is held for it"
     assert injector.heard_by(lab, deaf, "net0") == set()
     rows = {row["peer"]: row["state"] for row in lab.control["control-1"].agents()}
     assert set(rows.values()) == {"Established"}
@@ -255,26 +259,37 @@ def test_an_agent_that_stops_reading_holds_up_nobody(run_lab: RunLab) -> None:
 @pytest.mark.xdist_group("many agents")
 def test_a_connection_that_is_dead_without_a_word_is_cut(run_lab: RunLab) -> None:
     """The hold time is configuration, and counts for sessions that are up (reference/xmpp.md 1.6)."""
-    lab = run_lab(many(agents=0, control_nodes=1))
+    lab = run_lab(many(agents=4, control_nodes=1))
+    lab.converge(timeout=20)
     node = lab.file.control_nodes[0]
     control = lab.control["control-1"]
     name, network = "half-open", instance("net0")
     receiver = f"{CONTROL_NODE_JID}/{BGP_PEER}"
     entry = UnicastEntry(ItemFamily.INET, "10.0.0.9/32", (NextHop("10.255.2.9", 16, ("udp",)),))
     item_node = ItemFamily.INET.node(network)
+
+    def state() -> str:
+        return next((str(row["state"]) for row in control.agents() if row["peer"] == name), "")
+
     with socket.create_connection((str(node.address), node.xmpp_port), timeout=5) as peer:
         peer.sendall(stream.open_bytes(name, CONTROL_NODE_JID))
-        lab.wait_for("the session", lambda: [row["state"] for row in control.agents()] == ["Established"], 5)
+        lab.wait_for("the session", lambda: state() == "Established", 5)
         peer.sendall(Subscribe(network, 1).to_bytes(name, receiver, "subscribe1"))
         peer.sendall(Publish.write(item_node, [entry.to_xml()], name, receiver, "pubsub1"))
         peer.sendall(Collection(network, item_node, True).to_bytes(name, receiver, "collection1"))
         lab.wait_for("its route", lambda: bool(control.routes("bgp.l3vpn.0", "10.0.0.9/32")), 5)
         convergence = {"enable": True, "xmpp_hold_time": 1}
-        update(lab, "global-system-config", ["default-global-system-config"], {"fast_convergence_parameters": convergence})
-        lab.wait_for("the end of the session", lambda: [row["state"] for row in control.agents()] == ["Idle"], 5)
-        (row,) = control.agents()
-        assert "hold" in row["last_error"]
-        assert not control.routes("bgp.l3vpn.0", "10.0.0.9/32")
+        system = "default-global-system-config"
+        update(lab, "global-system-config", [system], {"fast_convergence_parameters": convergence})
+        lab.wait_for("the end of the session", lambda: state() == "Idle", 5)
         peer.settimeout(2)
         while peer.recv(65536):
             pass
+    (row,) = [row for row in control.agents() if row["peer"] == name]
+    assert "hold" in row["last_error"]
+    assert not control.routes("bgp.l3vpn.0", "10.0.0.9/32")
+    lab.run_for(1)
+    living = {row["peer"]: (row["state"], row["flap_count"]) for row in control.agents() if row["peer"] != name}
+    assert living == {agent.name: ("Established", 0) for agent in lab.file.agents}, "agents follow the hold time"
+    session = lab.lab.control["control-1"].xmpp.sessions["compute-1"]
+    assert session.counters.keepalives_in >= 3
