@@ -44,6 +44,6 @@ def test_the_name_is_asked_for_and_answered(demo: DemoRun, tshark: Tshark) -> No
     assert question[:2] == ([agent], [server])
     assert question[3:5] == (["vm2.lab.example"], ["1"])
     assert question[5:] == (["view=default-domain-lab-dns"], ["1"])
-    names = ("ip.src", "dns.id", "dns.flags.rcode", "dns.flags.authoritative", "dns.a", "dns.count.answers")
-    (answer,) = tshark.fields(demo.path, "dns.flags.response == 1 && dns.response_to", *names)
+    told = ("ip.src", "dns.id", "dns.flags.rcode", "dns.flags.authoritative", "dns.a", "dns.count.answers")
+    (answer,) = tshark.fields(demo.path, "dns.flags.response == 1 && dns.response_to", *told)
     assert answer == ([server], question[2], ["0"], ["1"], ["10.1.0.4"], ["1"])
