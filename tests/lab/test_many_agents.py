@@ -230,7 +230,7 @@ def test_an_agent_that_stops_reading_holds_up_nobody(run_lab: RunLab) -> None:
     agent_side: Any = channel.session
     server_side: Any = lab.lab.control["control-1"].xmpp.sessions[deaf]
     for transport, option in ((agent_side.transport, socket.SO_RCVBUF), (server_side.transport, socket.SO_SNDBUF)):
-        transport.getHandle().setsockopt(socket.SOL_SOCKET, option, 4096)
+        transport.getHandle().setsockopt(socket.SOL_SOCKET, option, 65536)
     stanzas = {name: lab.lab.control["control-1"].xmpp.sessions[name].counters.stanzas_out for name in (deaf, other)}
     agent_side.pause_reading()
     injector = Injector(lab, "net0", 1000)
