@@ -165,6 +165,11 @@ async def _withdrawn(lab: Lab, peer: BgpPeer, route: GatewayRoute) -> str:
         took = lab.reactor.seconds() - began
     finally:
         await lab.routers[peer.name].announce(route)
+    await lab.wait_for(
+        f"{route.prefix} back at the agents",
+        lambda: all(str(route.prefix) in compute.prefixes(instance) for compute, instance in holders),
+        WITHDRAW_SECONDS,
+    )
     names = ", ".join(dict.fromkeys(compute.name for compute, _ in holders))
     return f"gone from {names} in {took:.2f} s"
 

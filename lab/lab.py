@@ -267,7 +267,7 @@ class Lab:
         if self._state_file is not None:
             self._state_file.unlink(missing_ok=True)
         steps: list[Callable[[], Awaitable[Any]]] = []
-        steps += [compute.stop for compute in self.computes.values()]
+        steps.append(self._stop_computes)
         if self._dns_client is not None:
             self._dns_client.stop()
         if self._dns_introspect is not None:
@@ -287,6 +287,11 @@ class Lab:
             self.capture.close()
         if not self._keep_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    async def _stop_computes(self) -> None:
+        """All agents at once, so that a control node has nobody left to tell of those that leave."""
+        stopping = [Deferred.fromCoroutine(compute.stop()) for compute in self.computes.values()]
+        await gatherResults(stopping, consumeErrors=True)
 
     async def _bounded(self, step: Callable[[], Awaitable[Any]]) -> None:
         """One step of stopping: neither its fault nor its slowness keeps the rest from being stopped."""

@@ -117,7 +117,7 @@ def test_two_nodes_know_the_same_and_every_session_counts_once(run_lab: RunLab) 
     assert bgp_sessions(lab) == [("control-1", "control-2"), ("control-1", "gateway"), ("control-2", "gateway")]
     agents = [(one.left, one.right) for one in lab.lab.status().sessions if one.protocol == "XMPP"]
     assert sorted(agents) == [(f"control-{n}", f"compute-{c}") for n in (1, 2) for c in (1, 2)]
-    found = [lab.call(lambda check=check: run(check)) for check in checks(lab.lab)]  # type: ignore[misc]
+    found = [lab.call(lambda check=check: run(check, lab.driver.reactor)) for check in checks(lab.lab)]  # type: ignore[misc]
     assert len(found) == 4
     assert [result for result in found if not result.passed] == []
     lab.converge(timeout=10)
