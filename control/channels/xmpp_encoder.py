@@ -55,9 +55,12 @@ class XmppEncoder:
         self, table: str, family: Family, instance: str, group: GroupKey, routes: Sequence[tuple[bytes, Paths]]
     ) -> list[bytes]:
         """Message bodies for routes that share their attribute sets, at most 32 items each."""
-        render = self._enet if family is Family.E_VPN else self._unicast
         own = self._instance_network(instance) or UNRESOLVED
-        items = [item for key, paths in routes if (item := render(family, key, paths, own)) is not None]
+        if family is Family.E_VPN:
+            items = [item for key, paths in routes if (item := self._enet(key, paths, own)) is not None]
+        else:
+            shared = [_Shared(self, attributes, own) for attributes, _ in routes[0][1]]
+            items = [self._unicast(family, key, paths, shared) for key, paths in routes]
         node = ITEM_FAMILIES[family].node(instance)
         return [pubsub.items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
 
@@ -79,32 +82,30 @@ class XmppEncoder:
         if family is Family.ERM_VPN:
             return tree_item(key, olist)
         attributes = olist.attributes
-        return broadcast_item(key, olist, self._virtual_network(attributes, own), _local_preference(attributes))
+        return broadcast_item(key, olist, self.virtual_network(attributes, own), _local_preference(attributes))
 
-    def _unicast(self, family: Family, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
+    def _unicast(self, family: Family, key: bytes, paths: Paths, shared: Sequence[_Shared]) -> tuple[str, bytes]:
         prefix = _prefix(family, key)
-        attributes = paths[0][0]
-        hops = tuple(dict.fromkeys(self._hop(attributes, payload, own) for attributes, payload in paths))
-        sticky, sequence = _mobility(attributes)
-        fields, decision = _load_balance(attributes)
+        first = shared[0]
+        hops = tuple(dict.fromkeys(of.hop(payload) for of, (_, payload) in zip(shared, paths, strict=True)))
         entry = UnicastEntry(
             ITEM_FAMILIES[family],
             prefix,
             next_hops=hops,
             virtual_network=hops[0].virtual_network,
-            sticky=sticky,
-            mobility_sequence=sequence,
-            sequence_number=sequence,
-            security_groups=self._security_groups(attributes),
-            community_tags=tuple(community.text(value) for value in attributes.communities),
-            local_preference=_local_preference(attributes),
-            med=attributes.med or 0,
-            load_balance_fields=fields,
-            load_balance_decision=decision,
+            sticky=first.sticky,
+            mobility_sequence=first.sequence,
+            sequence_number=first.sequence,
+            security_groups=first.security_groups,
+            community_tags=first.community_tags,
+            local_preference=first.local_preference,
+            med=first.med,
+            load_balance_fields=first.load_balance_fields,
+            load_balance_decision=first.load_balance_decision,
         )
         return prefix, entry.to_xml(TABBED)
 
-    def _enet(self, family: Family, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
+    def _enet(self, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
         found = _enet_key(key)
         if found is None:
             return None  # types 1, 3, 4 and 6 never go to agents
@@ -121,28 +122,16 @@ class XmppEncoder:
             group="0.0.0.0",
             source="0.0.0.0",
             next_hops=tuple(dict.fromkeys(self._enet_hop(attributes, payload) for attributes, payload in paths)),
-            virtual_network=self._virtual_network(attributes, own),
+            virtual_network=self.virtual_network(attributes, own),
             sticky=sticky,
             mobility_sequence=sequence,
             sequence_number=sequence,
-            security_groups=self._security_groups(attributes),
+            security_groups=self.security_groups(attributes),
             local_preference=_local_preference(attributes),
             med=attributes.med or 0,
             etree_leaf=leaf,
         )
         return item_id.enet_id(tag, mac, address), entry.to_xml(TABBED)
-
-    def _hop(self, attributes: Attributes, payload: bytes, own: str) -> NextHop:
-        communities = attributes.ext_communities
-        label = nlri.label(payload, ext_community.is_vxlan(communities))
-        return NextHop(
-            _address(attributes),
-            label=label,
-            af=2 if len(attributes.next_hop) == 16 else 1,
-            encapsulations=_encapsulations(communities, bool(label)),
-            virtual_network=self._virtual_network(attributes, own),
-            tags=self._tags(attributes),
-        )
 
     def _enet_hop(self, attributes: Attributes, payload: bytes) -> NextHop:
         communities = attributes.ext_communities
@@ -153,11 +142,11 @@ class XmppEncoder:
             label=nlri.label(payload, vxlan),
             l3_label=nlri.l3_label(payload, vxlan),
             encapsulations=_encapsulations(communities, True),
-            tags=self._tags(attributes),
+            tags=_tags(attributes),
             mac=macs[0].hex(":") if macs else "",
         )
 
-    def _virtual_network(self, attributes: Attributes, own: str) -> str:
+    def virtual_network(self, attributes: Attributes, own: str) -> str:
         """By origin-vn; what the instance itself originated carries no route target yet, and is of its own network."""
         found = origin_vn.read(attributes.ext_communities, self.autonomous_system)
         if found is not None:
@@ -165,7 +154,7 @@ class XmppEncoder:
         imported = any(ext_community.is_route_target(raw) for raw in attributes.ext_communities)
         return UNRESOLVED if imported else own
 
-    def _security_groups(self, attributes: Attributes) -> tuple[int, ...]:
+    def security_groups(self, attributes: Attributes) -> tuple[int, ...]:
         """Our own and the global ones; none at all when a 4-byte AS other than ours is among them."""
         found = read_all(attributes.ext_communities, ext_community.read_security_group)
         if any(asn > 0xFFFF and asn != self.autonomous_system for asn, _ in found):
@@ -174,8 +163,56 @@ class XmppEncoder:
             number for asn, number in found if asn == self.autonomous_system or number in GLOBAL_SECURITY_GROUPS
         )
 
-    def _tags(self, attributes: Attributes) -> tuple[int, ...]:
-        return tuple(value for _, value in read_all(attributes.ext_communities, ext_community.read_tag))
+
+class _Shared:
+    """What all routes with one attribute set have in common in their items; read once for a whole batch."""
+
+    __slots__ = (
+        "_address",
+        "_af",
+        "_encapsulations",
+        "_tags",
+        "_virtual_network",
+        "_vxlan",
+        "community_tags",
+        "load_balance_decision",
+        "load_balance_fields",
+        "local_preference",
+        "med",
+        "security_groups",
+        "sequence",
+        "sticky",
+    )
+
+    def __init__(self, encoder: XmppEncoder, attributes: Attributes, own: str) -> None:
+        communities = attributes.ext_communities
+        self._address = _address(attributes)
+        self._af = 2 if len(attributes.next_hop) == 16 else 1
+        self._vxlan = ext_community.is_vxlan(communities)
+        self._encapsulations = _encapsulations(communities, False), _encapsulations(communities, True)
+        self._virtual_network = encoder.virtual_network(attributes, own)
+        self._tags = _tags(attributes)
+        self.sticky, self.sequence = _mobility(attributes)
+        self.load_balance_fields, self.load_balance_decision = _load_balance(attributes)
+        self.security_groups = encoder.security_groups(attributes)
+        self.community_tags = tuple(community.text(value) for value in attributes.communities)
+        self.local_preference = _local_preference(attributes)
+        self.med = attributes.med or 0
+
+    def hop(self, payload: bytes) -> NextHop:
+        label = nlri.label(payload, self._vxlan)
+        return NextHop(
+            self._address,
+            label=label,
+            af=self._af,
+            encapsulations=self._encapsulations[bool(label)],
+            virtual_network=self._virtual_network,
+            tags=self._tags,
+        )
+
+
+def _tags(attributes: Attributes) -> tuple[int, ...]:
+    return tuple(value for _, value in read_all(attributes.ext_communities, ext_community.read_tag))
 
 
 def _encapsulations(communities: Sequence[bytes], needed: bool) -> tuple[str, ...]:
