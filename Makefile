@@ -45,9 +45,12 @@ coverage: .venv/installed-tests
 	@$(PY) -m coverage run -m pytest
 	@.venv/bin/coverage report --skip-covered --sort=cover
 
-# A million hostile messages; for the night, or after touching a parser.
+# A million hostile BGP messages, and the other parsers' fuzzing with a seed of its own.
+NIGHTLY_SEED ?= $(shell date +%Y%m%d)
 nightly: .venv/installed-tests
-	@$(PY) tests/control/bgp/wire/fuzzing.py --cases 1000000 --seed $${RANDOM}
+	@$(PY) tests/control/bgp/wire/fuzzing.py --cases 1000000 --seed $(NIGHTLY_SEED)
+	@$(PY) -m pytest -q -n 4 --timeout=600 --hypothesis-seed=$(NIGHTLY_SEED) \
+	    tests/control tests/dns tests/vrouter_model tests/config
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .coverage src/*.egg-info

@@ -1,4 +1,4 @@
-"""With CONTRAIL_EMULATOR_REQUIRE_PEERS=1 (CI) a skipped test is a failed one: nothing may hide behind an absent router."""
+"""With CONTRAIL_EMULATOR_REQUIRE_PEERS=1 (CI) a skipped test is a failed one: nothing hides behind an absent router."""
 
 import os
 from collections.abc import Generator
