@@ -45,6 +45,11 @@ class Flusher:
         """Nothing waits to be flushed."""
         return self._call is None
 
+    @property
+    def paused(self) -> bool:
+        """Too much waits: sources are not read."""
+        return self._paused
+
     def drive(self, work: Work) -> None:
         """From now on for this core."""
         self._work = work

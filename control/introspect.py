@@ -58,6 +58,7 @@ def routes(node: ControlNode, arguments: Arguments) -> list[Row]:
         raise PageError(f"no table {table!r}", 404)
     names = [table] if table is not None else list(core.tables)
     found: list[Row] = []
+    faults: list[ValueError] = []
     for name in names:
         rows = core.rows(
             name,
@@ -66,10 +67,15 @@ def routes(node: ControlNode, arguments: Arguments) -> list[Row]:
             source=arguments.get("source"),
             protocol=arguments.get("protocol"),
         )
-        for row in rows:
-            found.append({"table": name, **row})
-            if len(found) >= MAX_ROUTES:
-                return found
+        try:
+            for row in rows:
+                found.append({"table": name, **row})
+                if len(found) >= MAX_ROUTES:
+                    return found
+        except ValueError as error:  # this table's family has no IP prefixes; others may
+            faults.append(error)
+    if len(faults) == len(names) > 0:
+        raise PageError(f"{faults[0]} for {table or 'any table'}")
     return found
 
 

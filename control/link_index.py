@@ -14,9 +14,10 @@ FEW = 64
 
 
 class LinkIndex:
-    """Remembers, for nodes that have many links, which lead where. Must hear of every change (`changed`)."""
+    """Remembers, for nodes that have more than `few` links, which lead where. Must hear of every change (`changed`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, few: int = FEW) -> None:
+        self._few = few
         self._hubs: dict[Node, dict[Node, list[Link]]] = {}
 
     def changed(self, changes: Changes) -> None:
@@ -46,7 +47,7 @@ class LinkIndex:
         """Every link both of whose ends are in the set `nodes`; some of them twice."""
         hubs: list[Node] = []
         for node in nodes:
-            if node.degree() > FEW:
+            if node.degree() > self._few:
                 hubs.append(node)
                 continue
             for link in node.links():

@@ -320,6 +320,8 @@ class ControlNode:
             session.close("the control node has no complete configuration yet")
             return
         self.plane.agents.established(session)
+        if self.plane.flusher.paused:
+            session.pause_reading()
 
     def stanza(self, session: Session, stanza: Stanza) -> None:
         if self.plane is not None:
