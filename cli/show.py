@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import Any
 
 import click
@@ -22,6 +23,9 @@ from contrail_emulator.lab.errors import LabError
 
 TIMEOUT_SECONDS = 30.0
 WIDTH = 2000
+DISTINGUISHER = re.compile(r"(\d+|\d+\.\d+\.\d+\.\d+):\d+:(?P<prefix>.+)")
+OTHER_PREFIX = re.compile(r"\d+-\d\S+|\d+:target:\S+")
+"""How EVPN, multicast VPN and route-target routes are printed: `2-10.255.2.1:1-…`, `64512:target:64512:100`."""
 Row = Mapping[str, Any]
 
 
@@ -88,9 +92,10 @@ VIEWS: Mapping[str, View] = {
 def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **filters: Any) -> None:
     """Show something of the running lab: neighbors, agents, instances, routes, …"""
     view = VIEWS[what]
-    given = {key: str(value) for key, value in filters.items() if value}
+    given = {key: str(value) for key, value in filters.items() if value not in (None, False)}
     if given and what != "routes":
         raise click.UsageError(f"--{next(iter(given))} goes with: show routes")
+    _check_prefix(given)
     lab = state.find(lab_name)
     if node is not None:
         daemons: Sequence[state.DaemonState] = [lab.find(view.kind, node)]
@@ -117,7 +122,7 @@ def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **fil
 def ping(machine: str, address: str, count: int, lab_name: str | None) -> int:
     """Have MACHINE of the running lab ping ADDRESS."""
     try:
-        IPv4Address(address)
+        ipaddress.IPv4Address(address)
     except ValueError as error:
         raise click.UsageError(f"ADDRESS: {error}") from error
     lab = state.find(lab_name)
@@ -129,7 +134,7 @@ def ping(machine: str, address: str, count: int, lab_name: str | None) -> int:
         + (f" in {', '.join(times)} ms" if times else "")
     )
     for drop in answer["drops"]:
-        print(f"  {drop}")
+        print(f"  {_printable(str(drop))}")
     return 0 if answer["received"] == answer["sent"] else 1
 
 
@@ -148,15 +153,34 @@ def fetch(daemon: state.DaemonState, page: str, arguments: Mapping[str, str], ti
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise LabError(f"{daemon.name}: {_reason(error)}") from error
-    except (OSError, ValueError) as error:
-        raise LabError(f"{daemon.name}: {url}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise LabError(f"{daemon.name}: {url}: {_printable(str(error))}") from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
-        return str(json.load(error)["error"])
-    except (ValueError, KeyError, TypeError):
+        return _printable(str(json.load(error)["error"]))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return f"answered {error.code} {error.reason}"
+
+
+def _check_prefix(given: Mapping[str, str]) -> None:
+    """Refuses a prefix that no table could hold; `longer` wants an IP prefix, with or without RD."""
+    prefix = given.get("prefix")
+    if prefix is None:
+        if "longer" in given:
+            raise click.UsageError("--longer goes with: --prefix")
+        return
+    if OTHER_PREFIX.fullmatch(prefix) and "longer" not in given:
+        return
+    distinguished = DISTINGUISHER.fullmatch(prefix)
+    for text in (prefix, distinguished["prefix"] if distinguished else prefix):
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            continue
+        return
+    raise click.UsageError(f"--prefix: expected an IP prefix such as 10.1.0.0/24, an RD in front allowed: {prefix!r}")
 
 
 def _paths(routes: Sequence[Row]) -> list[Row]:
@@ -175,7 +199,7 @@ def _table(view: View, rows: Any) -> Table:
     columns = view.columns or tuple((field, field) for field in (rows[0] if rows else ()))
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading, _ in columns:
-        table.add_column(heading, no_wrap=True, overflow="ignore")
+        table.add_column(Text(_printable(heading)), no_wrap=True, overflow="ignore")
     for row in rows:
         table.add_row(*(Text(_text(row.get(field))) for _, field in columns))
     return table
@@ -190,5 +214,10 @@ def _text(value: Any) -> str:
         case list():
             return " ".join(_text(item) for item in value)
         case dict():
-            return " ".join(f"{key}={_text(item)}" for key, item in value.items())
-    return str(value)
+            return " ".join(f"{_printable(key)}={_text(item)}" for key, item in value.items())
+    return _printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Without what would move a terminal's cursor, colour it or retitle it: names come from peers."""
+    return "".join(filter(str.isprintable, text))
