@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 
 from contrail_emulator.base.conf import ConfError, ConfFile
 from contrail_emulator.config import document
@@ -170,20 +171,16 @@ def _with_writer(where: Where, work: Callable[[Writer], Awaitable[int]]) -> int:
     return run(start)
 
 
-async def _connected(
-    reactor: Any, backends: Backends, name: str, work: Callable[[Writer], Awaitable[int]]
-) -> int:
+async def _connected(reactor: Any, backends: Backends, name: str, work: Callable[[Writer], Awaitable[int]]) -> int:
     assert backends.ids is not None
     opening: Deferred[None] = Deferred.fromCoroutine(backends.open())
     opening.addTimeout(OPEN_SECONDS, reactor)
     try:
         try:
             await opening
-        except TimeoutError as error:
+        except DeferredTimeout as error:
             raise StoreError(f"no answer within {OPEN_SECONDS:g} s: {name}") from error
-        writer = Writer(
-            backends.store, backends.bus, backends.ids, load_schema(), uuid=uuid.uuid4, clock=time.time
-        )
+        writer = Writer(backends.store, backends.bus, backends.ids, load_schema(), uuid=uuid.uuid4, clock=time.time)
         status = await work(writer)
         await _published(reactor, backends)
         return status

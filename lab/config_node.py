@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 
 from contrail_emulator.config import backends
@@ -82,7 +83,7 @@ class ConfigNode:
         opening.addTimeout(OPEN_SECONDS, self._reactor)
         try:
             await opening
-        except TimeoutError as error:
+        except DeferredTimeout as error:
             raise LabError(f"config: no answer within {OPEN_SECONDS:g} s: {self._file.config.settings}") from error
 
     async def _derive(self) -> None:
@@ -94,7 +95,7 @@ class ConfigNode:
         elected.addTimeout(ELECTED_SECONDS, self._reactor)
         try:
             await elected
-        except TimeoutError:
+        except DeferredTimeout:
             self.log.warn("the transformer of this lab waits: another one is active, or has just ended")
 
     # Writing

@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.abstract import isIPAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -234,7 +235,7 @@ class RabbitMqBus:
             ready: Deferred[Any] = protocol.ready
             ready.addTimeout(CONNECT_SECONDS, self._reactor)
             await ready
-        except (ConnectError, ConnectionClosed, DNSLookupError, TimeoutError, pika.exceptions.AMQPError) as error:
+        except (ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout, pika.exceptions.AMQPError) as error:
             self.log.warn("bus: {server}: {error!r}", server=server, error=error)
             if protocol is not None and protocol.transport is not None:
                 protocol.transport.abortConnection()

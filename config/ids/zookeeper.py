@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -242,7 +243,7 @@ class ZooKeeperIds:
             raise NodeExists(path) from error
         except (exceptions.NoNodeError, exceptions.NotEmptyError):
             return None
-        except (exceptions.KazooException, TimeoutError) as error:
+        except (exceptions.KazooException, DeferredTimeout) as error:
             raise IdsError(f"ZooKeeper {self._where()}: {type(error).__name__}") from error
 
     def _answered(self, answer: Deferred[Any], result: Any) -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory as ServerFactory
+from twisted.internet.protocol import Protocol
 
 from contrail_emulator.base.servers import Endpoint
 from contrail_emulator.config.bus import Bus, LocalBus, Message, SqliteBus
@@ -176,3 +179,23 @@ def test_a_broker_killed_and_restarted_loses_no_message_of_ours_and_tells_of_the
     loop.wait(lambda: bus.pending == 0)
     assert got == [str(number) for number in range(500)] and gaps == ["gap"]
     loop.run(bus.close())
+
+
+def test_a_broker_that_accepts_and_says_nothing_is_left(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contrail_emulator.config.bus.rabbitmq.CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr("contrail_emulator.config.bus.rabbitmq.ROUND_SECONDS", 0.01)
+    called: list[None] = []
+
+    def protocol() -> Protocol:
+        called.append(None)
+        return Protocol()
+
+    reactor: Any = loop.reactor
+    mute = reactor.listenTCP(0, ServerFactory.forProtocol(protocol), interface="127.0.0.1")
+    bus = RabbitMqBus(loop.reactor, [Endpoint("127.0.0.1", mute.getHost().port)])
+    opening = Deferred.fromCoroutine(bus.open())
+    opening.addErrback(lambda failure: None)
+    loop.wait(lambda: len(called) > 2)
+    opening.cancel()
+    loop.run(bus.close())
+    mute.stopListening()
