@@ -16,18 +16,19 @@ from contrail_emulator.config.testing.servers import RabbitMq, Server
 from contrail_emulator.lab.model import Config, LabFile
 from contrail_emulator.lab.sync import Lab
 
+VARIES = frozenset({"last_modified"})
 NETWORK = "objects: [{{type: virtual-network, fq_name: [default-domain, processes, {name}], parent_type: project}}]"
 
 
 def l3vpn(lab: Lab) -> list[dict[str, Any]]:
-    """Rows of bgp.l3vpn.0 without what differs between two runs: ports and times are in no row that is compared."""
+    """Rows of bgp.l3vpn.0 without what differs between two runs: when a path came."""
     rows = lab.control["control-1"].node.plane.core.rows("bgp.l3vpn.0")
     return [_timeless(row) for row in sorted(rows, key=lambda row: str(row["prefix"]))]
 
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(item) for key, item in value.items() if not key.endswith(("_at", "time", "age"))}
+        return {key: _timeless(item) for key, item in value.items() if key not in VARIES}
     return [_timeless(item) for item in value] if isinstance(value, list | tuple) else value
 
 
@@ -40,8 +41,8 @@ def rows_of(file: LabFile) -> list[dict[str, Any]]:
         lab.stop()
 
 
-def cluster(servers: dict[str, Server], **changes: Any) -> Config:
-    here = {name: f"127.0.0.1:{server.port}" for name, server in servers.items()}
+def cluster(running: dict[str, Server], **changes: Any) -> Config:
+    here = {name: f"127.0.0.1:{server.port}" for name, server in running.items()}
     return Config.model_validate(
         {
             "store": "cassandra",
