@@ -21,6 +21,8 @@ from rich.text import Text
 from contrail_emulator.lab import state
 from contrail_emulator.lab.errors import LabError
 
+from .printable import printable
+
 TIMEOUT_SECONDS = 30.0
 WIDTH = 2000
 DISTINGUISHER = re.compile(r"(\d+|\d+\.\d+\.\d+\.\d+):\d+:(?P<prefix>.+)")
@@ -134,7 +136,7 @@ def ping(machine: str, address: str, count: int, lab_name: str | None) -> int:
         + (f" in {', '.join(times)} ms" if times else "")
     )
     for drop in answer["drops"]:
-        print(f"  {_printable(str(drop))}")
+        print(f"  {printable(str(drop))}")
     return 0 if answer["received"] == answer["sent"] else 1
 
 
@@ -154,12 +156,12 @@ def fetch(daemon: state.DaemonState, page: str, arguments: Mapping[str, str], ti
     except urllib.error.HTTPError as error:
         raise LabError(f"{daemon.name}: {_reason(error)}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise LabError(f"{daemon.name}: {url}: {_printable(str(error))}") from error
+        raise LabError(f"{daemon.name}: {url}: {printable(str(error))}") from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
-        return _printable(str(json.load(error)["error"]))
+        return printable(str(json.load(error)["error"]))
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"answered {error.code} {error.reason}"
 
@@ -199,7 +201,7 @@ def _table(view: View, rows: Any) -> Table:
     columns = view.columns or tuple((field, field) for field in (rows[0] if rows else ()))
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading, _ in columns:
-        table.add_column(Text(_printable(heading)), no_wrap=True, overflow="ignore")
+        table.add_column(Text(printable(heading)), no_wrap=True, overflow="ignore")
     for row in rows:
         table.add_row(*(Text(_text(row.get(field))) for _, field in columns))
     return table
@@ -214,10 +216,5 @@ def _text(value: Any) -> str:
         case list():
             return " ".join(_text(item) for item in value)
         case dict():
-            return " ".join(f"{_printable(key)}={_text(item)}" for key, item in value.items())
-    return _printable(str(value))
-
-
-def _printable(text: str) -> str:
-    """Without what would move a terminal's cursor, colour it or retitle it: names come from peers."""
-    return "".join(filter(str.isprintable, text))
+            return " ".join(f"{printable(key)}={_text(item)}" for key, item in value.items())
+    return printable(str(value))
