@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable
 from functools import partial
 
 from cli.processes import System, call, wait
+
+from contrail_emulator.lab.model import Dns
 
 
 def test_sessions_routes_hangup_and_a_clean_end(system: Callable[..., System]) -> None:
@@ -45,6 +49,26 @@ def test_sessions_routes_hangup_and_a_clean_end(system: Callable[..., System]) -
     for name, process in one.processes.items():
         assert process.output().count("\n") == 1, f"{name} says one line, and no traceback"
         assert "Traceback" not in process.log.read_text()
+
+
+def test_a_name_server_reads_the_same_configuration(system: Callable[..., System]) -> None:
+    host = "127.0.0.1"
+    one = system(dns=Dns(domain="lab.example"))
+    one.run("config", "config-node", one.schema_conf, *one.store).ready()
+    one.load()
+    conf = one.write(
+        "dns.conf",
+        f"[DEFAULT]\nhostip = {host}\nhostname = d\ndns_server_port = 0\nhttp_server_port = 0\n"
+        "[EMULATOR]\nxmpp_port = 0\n",
+    )
+    process = one.run("dns", "dns", conf, *one.store).ready()
+    port = process.output().rpartition("introspect ")[2].strip()
+    with urllib.request.urlopen(f"http://{host}:{port}/json/virtual-dns", timeout=10) as answer:
+        rows = json.loads(answer.read())
+    assert "lab.example" in str(rows)
+    process.hangup()
+    wait("the file was read", lambda: process.said("configuration: same servers"))
+    assert set(one.close().values()) == {0}
 
 
 def _has_instance(system: System, node: str) -> bool:
