@@ -38,11 +38,10 @@ WATCH_SECONDS = 1.0
 @click.pass_obj
 def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout: float) -> int:
     """Run the lab that the file LAB describes, until Ctrl-C."""
-    options.start()
     if not math.isfinite(timeout):
         raise click.BadParameter("expected a number of seconds", param_hint="--timeout")
     file = LabFile.load(lab)
-    return run_reactor(lambda reactor: _up(reactor, file, capture, once, timeout))
+    return run_reactor(lambda reactor: _up(reactor, options, file, capture, once, timeout))
 
 
 @click.command()
@@ -52,18 +51,22 @@ def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout
 @click.pass_obj
 def demo(options: LogOptions, capture: Path | None) -> int:
     """Run the built-in lab: two agents, three machines, DNS and a real BGP gateway; check it; stop."""
-    options.start()
     with resources.as_file(resources.files("contrail_emulator.lab") / "data" / "demo.yaml") as path:
         file = LabFile.load(path)
-    return run_reactor(lambda reactor: _up(reactor, file, capture or Path("demo.pcapng"), True, CONVERGE_SECONDS))
+    return run_reactor(
+        lambda reactor: _up(reactor, options, file, capture or Path("demo.pcapng"), True, CONVERGE_SECONDS)
+    )
 
 
-async def _up(reactor: Any, file: LabFile, capture: Path | None, once: bool, timeout: float) -> int:
+async def _up(
+    reactor: Any, options: LogOptions, file: LabFile, capture: Path | None, once: bool, timeout: float
+) -> int:
     lab = Lab(reactor, file, capture=capture)
     interrupted = on_interrupt(reactor)
     title = f"contrail-emulator · lab {file.name} · AS {file.autonomous_system}"
     try:
         with screen(title) as view:
+            options.start(view.log_stream)
             status = await first(_watch(lab, view, once, timeout), interrupted)
             if once and interrupted.called:
                 raise LabError("interrupted before the checks were done")

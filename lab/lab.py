@@ -161,6 +161,7 @@ class Lab:
                 continue
             router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / peer.name)
             router.find()
+            router.remove_directory = None if self._keep_directory else self.directory
             self.routers[peer.name] = router
             fabric = GatewayFabric(self._bound(peer))
             fabric.listen(self.reactor, None)
@@ -323,6 +324,9 @@ class Lab:
             watch(status)
             if status.converged:
                 return status
+            for router in self.routers.values():
+                if router.failed is not None:
+                    raise LabError(router.failed)
             if self.reactor.seconds() >= deadline:
                 raise LabError(f"not converged after {timeout:g} s; still awaited: {status.awaited}")
             if self.reactor.seconds() >= refreshed + REFRESH_SECONDS:
