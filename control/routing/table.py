@@ -49,6 +49,8 @@ INSTANCE_TABLES = {
 }
 
 VPN_FAMILIES = frozenset(VPN_OF.values())
+MANY_PATHS = 64
+"""More paths of one route than this are worth an index of their order."""
 
 
 class Route:
@@ -100,6 +102,15 @@ class Route:
         return f"<route {self.key.hex()} in {self.table.name}>"
 
 
+def _transitive(path: Path) -> bool:
+    """Whether the order of such paths is a total one: what makes MED or the AS path's length count for some pairs only
+    is absent."""
+    shared = path.shared
+    if not shared.ranked:
+        shared.rank()
+    return not shared.neighbor_as and not shared.has_origin_vn_path
+
+
 class Table:
     """All routes of one family in one instance (`instance` is the master's for `inet.0`, `bgp.l3vpn.0`, …).
 
@@ -109,6 +120,7 @@ class Table:
     """
 
     __slots__ = (
+        "_ordered",
         "core",
         "family",
         "groups",
@@ -133,6 +145,7 @@ class Table:
         self.instance = instance
         self.vpn = vpn
         self.master = instance.master
+        self._ordered: dict[Route, list[Path]] = {}  # of routes with many paths whose order is a total one
         self.replicates = vpn or not instance.master
         self.routes: dict[bytes, Route] = {}
         self.paths = 0
@@ -285,20 +298,51 @@ class Table:
 
     def _insert(self, route: Route, path: Path) -> None:
         """Put `path` before the first one it beats."""
+        ordered = self._ordered.get(route) if self._ordered else None
+        if ordered is not None:
+            if _transitive(path):
+                self._insert_ordered(route, path, ordered)
+                return
+            del self._ordered[route]
         always = self.core.settings.always_compare_med
         before: Path | None = None
         after = route.best
+        steps = 0
         while after is not None and compare(path, after, always) >= 0:
             before = after
             after = after.next
+            steps += 1
         path.next = after
         if before is None:
             route.best = path
         else:
             before.next = path
+        if steps > MANY_PATHS and all(_transitive(other) for other in route.paths()):
+            self._ordered[route] = list(route.paths())
 
-    @staticmethod
-    def _unlink(route: Route, path: Path) -> None:
+    def _insert_ordered(self, route: Route, path: Path, ordered: list[Path]) -> None:
+        """The same with few comparisons: the paths of a route target are as many as agents."""
+        always = self.core.settings.always_compare_med
+        low, high = 0, len(ordered)
+        while low < high:
+            middle = (low + high) // 2
+            if compare(path, ordered[middle], always) >= 0:
+                low = middle + 1
+            else:
+                high = middle
+        path.next = ordered[low] if low < len(ordered) else None
+        if low:
+            ordered[low - 1].next = path
+        else:
+            route.best = path
+        ordered.insert(low, path)
+
+    def _unlink(self, route: Route, path: Path) -> None:
+        ordered = self._ordered.get(route) if self._ordered else None
+        if ordered is not None:
+            ordered.remove(path)
+            if len(ordered) <= MANY_PATHS // 2:
+                del self._ordered[route]
         if route.best is path:
             route.best = path.next
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
@@ -99,6 +100,34 @@ def test_intransitive_med_has_one_result_per_arrival_order(bench: Bench, make_be
             at = next((i for i, other in enumerate(expected) if compare(paths[name], paths[other]) < 0), len(expected))
             expected.insert(at, name)
             assert order(fresh) == expected
+
+
+def test_many_paths_stand_as_if_each_had_been_compared_with_all_before_it(bench: Bench) -> None:
+    """The paths of a route target are as many as agents. The one of an eBGP peer ends what made them quick to place."""
+    rng = random.Random(7)
+    sources = [bench.agent(f"a{n}", n + 1) for n in range(200)] + [bench.ibgp(f"b{n}", n + 1) for n in range(100)]
+    peer = bench.ebgp("e", 65001, 1)
+    expected: list[Path] = []
+    indexed = 0
+    for step in range(1200):
+        source = peer if step in (700, 800) else rng.choice(sources)
+        known = next((path for path in expected if path.source is source), None)
+        if known is not None:
+            expected.remove(known)
+        if known is not None and (source is peer or rng.random() < 0.3):
+            bench.core.withdraw(TABLE, source, bench.prefix("10.0.0.0/8"))
+        else:
+            put(bench, source, local_pref=rng.choice((100, 100, 100, 200)))
+            (route,) = bench.core.tables[TABLE].routes.values()
+            path = next(path for path in route.paths() if path.source is source)
+            at = next((i for i, other in enumerate(expected) if compare(path, other) < 0), len(expected))
+            expected.insert(at, path)
+        assert _paths(bench) == expected
+        indexed += bool(bench.core.tables[TABLE]._ordered)
+    assert 300 < indexed < 1100, "both ways were taken"
+    for source in (*sources, peer):
+        bench.core.withdraw_source(source)
+    assert not bench.core.tables[TABLE]._ordered
 
 
 def _paths(bench: Bench) -> list[Path]:
