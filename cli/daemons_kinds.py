@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from contrail_emulator.agent.agent import Agent
-from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
+from contrail_emulator.agent.ksync import DataPlane, NoDataPlane
 from contrail_emulator.base.conf import ConfFile
 from contrail_emulator.base.introspect import Introspect, Page
 from contrail_emulator.base.metrics import Metrics
@@ -26,13 +26,10 @@ from contrail_emulator.config.writer import Writer, WriterError
 from contrail_emulator.control.node import ControlNode
 from contrail_emulator.dns import introspect as dns_introspect
 from contrail_emulator.dns.server import DnsServer
-from contrail_emulator.vrouter_model.ports.fabric_udp import FabricPort
-from contrail_emulator.vrouter_model.vrouter import VRouter
+from contrail_emulator.lab.data_plane import ModelPlane, model_plane
 
 from .daemons_conf import agent_conf, config_node_conf, control_conf, dns_conf
 from .daemons_store import RETRY_SECONDS, Connections
-
-FABRIC_VIF = 0
 
 
 class Daemon(Protocol):
@@ -180,11 +177,10 @@ class AgentDaemon:
         self.warnings = read.warnings
         self.settings = read.settings
         data_plane: DataPlane = NoDataPlane()
-        self._fabric: FabricPort | None = None
+        self._plane: ModelPlane | None = None
         if read.data_plane == "model":
-            vrouter = VRouter(reactor.seconds, rng)
-            data_plane = ModelDataPlane(vrouter)
-            self._fabric = FabricPort(reactor, read.settings.source_address, dict(read.underlay), vrouter, FABRIC_VIF)
+            self._plane = model_plane(reactor, rng, read.settings.source_address, dict(read.underlay))
+            data_plane = self._plane.data_plane
         self._agent = Agent(
             reactor,
             read.settings,
@@ -194,16 +190,16 @@ class AgentDaemon:
         )
 
     async def start(self) -> str:
-        if self._fabric is not None:
-            self._fabric.start()
+        if self._plane is not None:
+            self._plane.fabric.start()
         await self._agent.start()
         agent = self._agent
         return f"agent {self.settings.name}: introspect {agent.introspect_port}, port API {agent.port_api_port}"
 
     async def stop(self) -> None:
         await self._agent.stop()
-        if self._fabric is not None:
-            await self._fabric.stop()
+        if self._plane is not None:
+            await self._plane.fabric.stop()
 
     def reload(self, conf: ConfFile) -> None:
         read = agent_conf(conf).settings

@@ -11,7 +11,7 @@ from typing import Any
 
 from contrail_emulator.agent.agent import Agent
 from contrail_emulator.agent.channels.decode import Decoder
-from contrail_emulator.agent.ksync import DataPlane, ModelDataPlane, NoDataPlane
+from contrail_emulator.agent.ksync import DataPlane, NoDataPlane
 from contrail_emulator.agent.oper.prefix import Prefix
 from contrail_emulator.agent.port import Port
 from contrail_emulator.agent.settings import AgentSettings, DnsServerAddress
@@ -22,6 +22,7 @@ from contrail_emulator.vrouter_model.ports.tap import TapError, TapPort
 from contrail_emulator.vrouter_model.rows import InetRoute
 from contrail_emulator.vrouter_model.vrouter import VRouter
 
+from .data_plane import model_plane
 from .errors import LabError
 from .machine import Identity, Machine
 from .model import Agent as AgentFile
@@ -29,7 +30,6 @@ from .model import LabFile, Network
 from .model import Machine as MachineFile
 from .objects import interface_mac, lab_uuid
 
-FABRIC_VIF = 0
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 RECENT_DROPS = 64
 
@@ -68,17 +68,10 @@ class Compute:
         self.fabric: FabricPort | None = None
         data_plane: DataPlane = NoDataPlane()
         if file.dataplane == "model":
-            self.vrouter = VRouter(reactor.seconds, rng)
+            tunnels = {str(tunnel): str(bound) for tunnel, bound in underlay.items()}
+            plane = model_plane(reactor, rng, str(file.bind), tunnels, capture)
+            self.vrouter, data_plane, self.fabric = plane.vrouter, plane.data_plane, plane.fabric
             self.vrouter.on_drop = self._dropped
-            data_plane = ModelDataPlane(self.vrouter)
-            self.fabric = FabricPort(
-                reactor,
-                str(file.bind),
-                {str(tunnel): str(bound) for tunnel, bound in underlay.items()},
-                self.vrouter,
-                FABRIC_VIF,
-                capture,
-            )
         dns = (DnsServerAddress(str(lab.dns.address), lab.dns.port, lab.dns.xmpp_port),) if lab.dns is not None else ()
         self.agent = Agent(
             reactor,

@@ -48,9 +48,7 @@ class LeashedProcess(ProcessProtocol):
 
     log = Logger()
 
-    def __init__(
-        self, name: str, log_path: Path, *, secrets: Sequence[str] = (), remove: Path | None = None
-    ) -> None:
+    def __init__(self, name: str, log_path: Path, *, secrets: Sequence[str] = (), remove: Path | None = None) -> None:
         self.name = name
         self.ended: Deferred[int] = Deferred()
         self.running = False
