@@ -125,7 +125,7 @@ def _static_name(family: str) -> str:
 def _static(family: str) -> str:
     """The protocol with its own routes of a family."""
     channel, target = _CHANNELS[family].removesuffix(" mpls"), ROUTE_TARGET.replace(":", ",")
-    common = "bgp_med = 50; bgp_community.add((65001,7));"
+    common = "bgp_community.add((65001,7));"
     if family.endswith("-vpn"):
         common += f" bgp_ext_community.add((rt,{target}));"
     how = "unreachable" if family in ("inet", "inet6") else f'via "lo" mpls {LABEL}'
@@ -144,7 +144,8 @@ def _static(family: str) -> str:
 
 def _channel(family: str) -> str:
     next_hop = NEXT_HOP6 if "6" in family else NEXT_HOP
-    rules = f"import all; export where source = RTS_STATIC; next hop address {next_hop};"
+    export = "export filter { bgp_med = 50; if source = RTS_STATIC then accept; reject; }"
+    rules = f"import all; {export}; next hop address {next_hop};"
     if "6" in family:
         rules += " extended next hop on;"  # else an IPv4 next hop, mapped, is refused
     return f"{_CHANNELS[family]} {{ table {_TABLES[family]}; {rules} }}"

@@ -220,6 +220,9 @@ class Router(Daemon):
     helps_to_restart = True
     """It keeps our routes while we restart."""
 
+    takes_second_connection = True
+    """While its own waits in OpenSent, as collision detection needs."""
+
     version = ""
     """The Debian (for ExaBGP: PyPI) version that the flags were found with."""
     cannot: Mapping[str, str] = {}

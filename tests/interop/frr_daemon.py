@@ -49,6 +49,7 @@ _ROUTE_MAPS = "".join(
         ("VPN6", f"set extcommunity rt {ROUTE_TARGET}\n set ipv6 next-hop global {NEXT_HOP6}"),
     )
 )
+_BAD_NEXT_HOP = "without zebra only type 5, with a next hop of 16 bytes, on which profile contrail resets"
 _NO_LABELS = "without zebra it has no label for a route of its own, and such a route stays at home"
 
 
@@ -62,7 +63,7 @@ class Frr(Router):
         "inet-vpn": Support(),
         "inet6-vpn": Support(),
         "route-target": "FRR does not know RFC 4684",
-        "e-vpn": Support(theirs="without zebra only type 5, with a next hop of 16 bytes, on which profile contrail resets"),
+        "e-vpn": Support(theirs=_BAD_NEXT_HOP),
     }
     apart = ("inet-labeled",)  # it refuses to activate a peer for both kinds of unicast
 
@@ -180,9 +181,8 @@ class Frr(Router):
         return int(shown[self.session.address]["bgpTimerHoldTimeMsecs"]) // 1000
 
     def withdraw(self, family: str) -> None:
-        self._vtysh(
-            "configure", f"router bgp {self.session.local_as}", f"address-family {_FAMILY[family]}", f"no {_NETWORKS[family]}"
-        )
+        where = f"router bgp {self.session.local_as}", f"address-family {_FAMILY[family]}"
+        self._vtysh("configure", *where, f"no {_NETWORKS[family]}")
 
 
 def _route_map(family: str) -> str:

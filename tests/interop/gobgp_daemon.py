@@ -62,13 +62,15 @@ _ROUTES: Mapping[str, tuple[str, ...]] = {
         f"prefix {EVPN_PREFIX} gw 0.0.0.0 etag 0 label {VNI} {_VPN} encap vxlan",
     ),
 }
+_ONE_CONNECTION = "it closes a second connection while its own is in OpenSent; ours comes up at the next attempt"
 _NO_END_OF_RIB = "sends it only while it restarts gracefully"
 
 
 class GoBgp(Router):
     name = "gobgp"
     says_end_of_rib = False
-    cannot: Mapping[str, str] = {"says_end_of_rib": _NO_END_OF_RIB}
+    takes_second_connection = False
+    cannot: Mapping[str, str] = {"says_end_of_rib": _NO_END_OF_RIB, "takes_second_connection": _ONE_CONNECTION}
     version = "3.10.0-1+b4"
     supports: Mapping[str, Support | str] = {
         "inet": Support(end_of_rib=_NO_END_OF_RIB),

@@ -18,6 +18,7 @@ _ANNOUNCE: Mapping[str, str] = {
 _TABLES: Mapping[str, str] = {"inet": "ipv4", "inet6": "ipv6", "inet-vpn": "vpnv4", "inet6-vpn": "vpnv6"}
 _NETWORKS: Mapping[str, tuple[str, str]] = {"inet": (INET_ROUTE, NEXT_HOP), "inet6": (INET6_ROUTE, NEXT_HOP6)}
 _NO_MPLS = "its VPN routes need an MPLS interface of OpenBSD"
+_ONE_CONNECTION = "it closes a second connection while its own is in OpenSent; ours comes up at the next attempt"
 _NO_MP_REACH = "IPv4 unicast in MP_REACH_NLRI ends the session with 3/9 (bad multiprotocol nexthop, bad AID)"
 _KEEPS_VPN = "counts a VPN withdrawal and keeps the route, whatever label bytes it carries"
 _PRIVILEGE_SEPARATION = Path("/run/openbgpd")
@@ -32,10 +33,12 @@ class OpenBgpd(Router):
     takes_vpn_withdrawals = False
     signs_when_listening = False
     restarts_gracefully = False
+    takes_second_connection = False
     cannot: Mapping[str, str] = {
         "takes_inet_in_mp_reach": _NO_MP_REACH,
         "takes_vpn_withdrawals": _KEEPS_VPN,
         "signs_when_listening": "its listening socket has no key (the kernel counts TCPMD5Unexpected)",
+        "takes_second_connection": _ONE_CONNECTION,
         "restarts_gracefully": "it helps peers to restart and does not restart gracefully itself",
     }
     version = "7.7-2"

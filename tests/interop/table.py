@@ -13,7 +13,8 @@ PROFILES = ("contrail", "rfc")
 SESSION = "session"
 FAMILY_COLUMNS = ("their route here", "their withdrawal", "our route there", "our withdrawal", "their End-of-RIB")
 MD5_THEY, MD5_WE, MD5_REFUSED = "MD5, they connect", "MD5, we connect", "other MD5 key refused"
-FOUR_OCTET_AS, HOLD_TIME, COLLISION = "4-octet AS", "hold time", "collision"
+FOUR_OCTET_AS, HOLD_TIME = "4-octet AS", "hold time"
+COLLISION_THEIRS, COLLISION_OURS = "collision, theirs stays", "collision, ours stays"
 THEIR_RESTART, OUR_RESTART = "they restart gracefully", "we restart gracefully"
 SESSION_COLUMNS = (
     MD5_THEY,
@@ -23,7 +24,8 @@ SESSION_COLUMNS = (
     HOLD_TIME,
     THEIR_RESTART,
     OUR_RESTART,
-    COLLISION,
+    COLLISION_THEIRS,
+    COLLISION_OURS,
 )
 
 CLASSIC_END_OF_RIB = "profile contrail takes an empty UPDATE for nothing, as a control node does"
@@ -32,15 +34,16 @@ _FLAGS = {
     MD5_WE: "signs_when_listening",
     THEIR_RESTART: "restarts_gracefully",
     OUR_RESTART: "helps_to_restart",
+    COLLISION_OURS: "takes_second_connection",
 }
 
 _HEAD = """# BGP with real routers
 
-Written by `tools/interop_table.py` from what a run of `tests/interop` recorded; a test keeps it equal to the flags of the
-daemons' classes (`tests/interop/*_daemon.py`). "yes" means that a test asked both ends and compared: every attribute of a
-route (next hop, label or VNI, AS path, MED, LOCAL_PREF, communities, route targets, encapsulation) is the same in our table
-and in the daemon's own view. "no" is what this version of the daemon cannot do, with the reason below; a cell that names a
-profile holds in that profile only.
+Written by `tools/interop_table.py` from what a run of `tests/interop` recorded; a test keeps it equal to the flags of
+the daemons' classes (`tests/interop/*_daemon.py`). "yes" means that a test asked both ends and compared: every
+attribute of a route (next hop, label or VNI, AS path, MED, LOCAL_PREF, communities, route targets, encapsulation) is
+the same in our table and in the daemon's own view. "no" is what this version of the daemon cannot do, with the reason
+below; a cell that names a profile holds in that profile only.
 
 """
 

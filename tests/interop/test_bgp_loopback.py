@@ -55,7 +55,7 @@ def test_md5_with_the_same_key(bench: Bench, right_passive: bool) -> None:
 @pytest.mark.parametrize("keys", [("one", "two"), ("one", None), (None, "two")])
 def test_md5_with_different_keys(bench: Bench, keys: tuple[str | None, str | None]) -> None:
     _, _, left, right = pair(bench, {"md5": keys[0]}, {"md5": keys[1], "passive": False})
-    bench.turn(3)
+    bench.turn(1.5)
     assert left.counters.established == right.counters.established == 0
 
 
@@ -151,7 +151,7 @@ def test_peer_that_stops_reading_over_tcp(bench: Bench) -> None:
     while not stuck:
         while left.send(message * 100):
             sent += 2300
-        bench.turn(0.2)
+        bench.turn(0.05)
         stuck = left.blocked
         assert sent < 20_000_000, "buffers without end"
     right.resume_reading()

@@ -6,6 +6,7 @@ One session per daemon and profile carries all families; it is iBGP, so that LOC
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -130,41 +131,77 @@ class Table:
         }
 
 
+Meeting = tuple[type[Router], Behaviour, tuple[str, ...]]
+"""A daemon, our profile, and the families of their session."""
+
+
 def cells() -> Iterator[Any]:
-    """(router, profile, families of one session) for the fixture, and a family of those."""
+    """Each meeting with each of its families."""
     for router in ROUTERS:
         for name, behaviour in (("contrail", CONTRAIL), ("rfc", RFC)):
-            for together in router.sessions():
-                for family in together:
+            for families in router.sessions():
+                for family in families:
                     marks = pytest.mark.xdist_group(f"{router.name}-{name}")
-                    cell = (router, behaviour, together), Family.from_name(family)
+                    cell = (router, behaviour, families), Family.from_name(family)
                     yield pytest.param(*cell, id=f"{router.name}-{name}-{family}", marks=marks)
 
 
+class Tables:
+    """Keeps the last meeting's session, for the next family of it."""
+
+    def __init__(self, directories: pytest.TempPathFactory) -> None:
+        self._directories = directories
+        self._open: tuple[Meeting, Table] | None = None
+
+    def get(self, meeting: Meeting) -> Table:
+        if self._open is not None and self._open[0] == meeting:
+            return self._open[1]
+        self.close()
+        bench = Bench(self._directories.mktemp(meeting[0].name))
+        with ExitStack() as stack:
+            stack.callback(bench.close)
+            table = meet(bench, *meeting)
+            stack.pop_all()
+        self._open = meeting, table
+        return table
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].bench.close()
+            self._open = None
+
+
+def meet(bench: Bench, router: type[Router], behaviour: Behaviour, families: tuple[str, ...]) -> Table:
+    # In profile rfc only this announces the graceful restart capability, without which some send no End-of-RIB.
+    restart = GracefulRestartSettings(enabled=behaviour is RFC)
+    ours = bench.speaker(behaviour, graceful_restart=restart)
+    daemon = router(bench.directory, Session(port=ours.port or 0, families=families, local_as=AS, connect=False))
+    settings = PeerSettings(
+        name="them",
+        address=THEIRS,
+        port=daemon.port,
+        autonomous_system=AS,
+        families=tuple(Family.from_name(name) for name in families),
+    )
+    peer = ours.add_peer(settings)
+    bench.start(daemon)
+    daemon.after_start()
+    bench.up(peer)
+    return Table(bench, peer, daemon, behaviour)
+
+
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
-    router, behaviour, families = request.param
-    installed(router)
-    bench = Bench(tmp_path_factory.mktemp(router.name))
-    try:
-        # In profile rfc only this announces the graceful restart capability, without which some send no End-of-RIB.
-        restart = {"graceful_restart": GracefulRestartSettings(enabled=True)} if behaviour is RFC else {}
-        ours = bench.speaker(behaviour, **restart)
-        daemon = router(bench.directory, Session(port=ours.port or 0, families=families, local_as=AS, connect=False))
-        settings = PeerSettings(
-            name="them",
-            address=THEIRS,
-            port=daemon.port,
-            autonomous_system=AS,
-            families=tuple(Family.from_name(name) for name in families),
-        )
-        peer = ours.add_peer(settings)
-        bench.start(daemon)
-        daemon.after_start()
-        bench.up(peer)
-        yield Table(bench, peer, daemon, behaviour)
-    finally:
-        bench.close()
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tables]:
+    made = Tables(tmp_path_factory)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest, tables: Tables) -> Table:
+    """An established session of the wanted meeting."""
+    installed(request.param[0])
+    return tables.get(request.param)
 
 
 def announce(table: Table, family: Family) -> None:

@@ -1,4 +1,4 @@
-"""docs/bgp-interop.md says what the daemons' flags say; the tests of sessions and families hold the flags to account."""
+"""docs/bgp-interop.md says what the daemons' flags say; the tests of sessions and families hold the flags to that."""
 
 from __future__ import annotations
 
