@@ -21,6 +21,7 @@ from bgp_messages import AS
 from twisted.internet import reactor as installed_reactor
 
 from contrail_emulator.base.behaviour import CONTRAIL
+from contrail_emulator.base.garbage import tune
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
@@ -84,6 +85,7 @@ def main() -> None:
     reactor: Any = installed_reactor
     family = Family.from_name(options.family)
     reactor.callWhenRunning(start, reactor, options.address, options.port, family, options.clients)
+    tune()
     if not options.profile:
         reactor.run()
         return

@@ -9,6 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from contrail_emulator.base.garbage import tune
+
 STOP = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -64,6 +66,7 @@ def run(start: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
         Deferred.fromCoroutine(start(reactor)).addBoth(ended)
 
     reactor.callWhenRunning(begin)
+    tune()
     reactor.run()
     result = outcome[0]
     if isinstance(result, Failure):
