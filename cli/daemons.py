@@ -31,9 +31,7 @@ log = Logger()
 def _daemon(name: str, make: Make, summary: str, *, database: bool = True, section: str = "DEFAULT") -> click.Command:
     """The command of one kind of daemon."""
 
-    def command(
-        config_file: tuple[Path, ...], overrides: tuple[str, ...], database: Path | None = None
-    ) -> int:
+    def command(config_file: tuple[Path, ...], overrides: tuple[str, ...], database: Path | None = None) -> int:
         context = click.get_current_context()
         try:
             read = _reader(config_file, overrides)
@@ -102,9 +100,7 @@ def _start_log(context: click.Context, conf: ConfFile, section: str) -> None:
     options.start()
 
 
-async def _run(
-    reactor: Any, make: Make, read: Callable[[], ConfFile], conf: ConfFile, database: Path | None
-) -> int:
+async def _run(reactor: Any, make: Make, read: Callable[[], ConfFile], conf: ConfFile, database: Path | None) -> int:
     interrupted = on_interrupt(reactor, STOP)
     daemon = make(reactor, conf, database, Random())
     for warning in daemon.warnings:
