@@ -93,7 +93,7 @@ class ExaBgp(Router):
             *([f"md5-password {session.md5}"] if session.md5 else []),
         ]
         return (
-            f"process relay {{\n  run {sys.executable} {self.directory / 'relay.py'} {self.directory};\n"
+            f"process relay {{\n  run \"{sys.executable}\" {self.directory / 'relay.py'} {self.directory};\n"
             f"  encoder json;\n}}\n"
             f"neighbor {session.address} {{\n"
             + "".join(f"  {line};\n" for line in lines)
