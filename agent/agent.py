@@ -6,7 +6,7 @@ Configuration and routes come in over XMPP, rows go to the data plane, adverts g
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +19,14 @@ from contrail_emulator.config.graph import Changes, Graph
 from contrail_emulator.config.schema import load
 from contrail_emulator.control.xmpp.client import ClientSettings, XmppClient
 from contrail_emulator.control.xmpp.names import DNS_JID
+from contrail_emulator.control.xmpp.tls import TlsContext
 
-from .channels.channel import ControlChannel
+from .channels.channel import ControlChannel, Server
 from .channels.config_channel import ConfigReceiver
 from .channels.controller import ClientLike, Controller
 from .channels.decode import Decoder
-from .channels.dns_channel import DnsChannel, DnsRecords
+from .channels.dns_channel import DnsChannel
+from .channels.name_servers import NameServers
 from .flows.flow_table import FlowTable
 from .introspect import open_introspect
 from .ksync import DataPlane, KSync
@@ -38,7 +40,7 @@ from .port import Port
 from .port_api import PortApi
 from .services.dns import DnsRelay
 from .services.services import Services
-from .settings import AgentSettings
+from .settings import AgentSettings, DnsServerAddress
 from .traps import TrapHandler
 
 __all__ = ["Agent", "AgentSettings", "Port"]
@@ -71,7 +73,10 @@ class Agent:
         connect: Connect | None = None,
         decoder: Decoder | None = None,
     ) -> None:
+        """Raises TlsError when the certificate files cannot be used."""
         self.settings = settings
+        self._tls = None if settings.tls is None else TlsContext(settings.tls, server=False)
+        self._dns_tls = None if settings.dns_tls is None else TlsContext(settings.dns_tls, server=False)
         self.data_plane = data_plane
         self.graph = Graph()
         self._reactor = reactor
@@ -88,9 +93,7 @@ class Agent:
         self.controller = Controller(
             reactor, settings, self.oper, self.receiver, rng, self._routes_changed, self._connect, decoder or Decoder(0)
         )
-        self.records = DnsRecords()
-        self.dns_channels = [DnsChannel(settings, server, self.records) for server in settings.dns_servers[:2]]
-        self._dns_clients: list[ClientLike] = []
+        self.name_servers = NameServers(settings, self._connect)
         self.flows = FlowTable(reactor, settings, self.oper, data_plane, uuid)
         self.dns_relay = DnsRelay(reactor, settings, self.oper, rng, capture)
         self.services = Services(settings, self.oper, data_plane, self.dns_relay)
@@ -118,10 +121,7 @@ class Agent:
             if not self.started:
                 return
             self.controller.open()
-            for channel in self.dns_channels:
-                client = self._connect(channel)
-                self._dns_clients.append(client)
-                client.start()
+            self.name_servers.open()
 
         return opened.addCallbacks(connect, _first_failure)
 
@@ -135,11 +135,17 @@ class Agent:
             self._turn = None
         self.flows.stop()
         self.oper.stop()
-        ended: list[Deferred[Any]] = [*self.controller.stop(), *(client.stop() for client in self._dns_clients)]
+        ended: list[Deferred[Any]] = [*self.controller.stop(), *self.name_servers.stop()]
         ended += [self.dns_relay.stop(), self.port_api.stop()]
         if self._introspect is not None:
             ended.append(self._introspect.stop())
         return DeferredList(ended, consumeErrors=True).addCallback(lambda _: None)
+
+    def move(self, control_nodes: Sequence[Server], dns_servers: Sequence[DnsServerAddress]) -> None:
+        """Use other servers, as at SIGHUP; sessions to those that stay are not touched (reference/agent.md 3.1)."""
+        self.controller.move(control_nodes)
+        self.name_servers.move(dns_servers)
+        self.dns_relay.servers = tuple(dns_servers)
 
     def _open_introspect(self) -> Deferred[None]:
         if self.settings.introspect_port is None:
@@ -165,7 +171,12 @@ class Agent:
         settings = self.settings
         if isinstance(channel, DnsChannel):
             client = ClientSettings(
-                channel.name, channel.server.address, channel.server.xmpp_port, DNS_JID, settings.source_address
+                channel.name,
+                channel.server.address,
+                channel.server.xmpp_port,
+                DNS_JID,
+                settings.source_address,
+                tls=self._dns_tls,
             )
         else:
             client = ClientSettings(
@@ -175,6 +186,7 @@ class Agent:
                 bind_address=settings.source_address,
                 subcluster=settings.subcluster_name,
                 hold_time=settings.hold_time,
+                tls=self._tls,
             )
         return XmppClient(self._reactor, client, channel, rng=self._rng, capture=self._capture)
 
@@ -234,9 +246,7 @@ class Agent:
             self.oper.recompute(self.graph)
             self.controller.use_hold_time(self.oper.configuration.globals.hold_time)
             self._cost = min(self._reactor.seconds() - began, LONGEST_WAIT)
-            self.records.replace(self.oper)
-            for channel in self.dns_channels:
-                channel.update()
+            self.name_servers.update(self.oper)
         else:
             self.oper.flush()
 

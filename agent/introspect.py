@@ -284,7 +284,7 @@ def xmpp(agent: Agent) -> Rows:
                 "client": controller.client_of(channel).rows(),
             }
         )
-    for dns in agent.dns_channels:
+    for dns in agent.name_servers.channels:
         found.append(
             {
                 "kind": "dns-server",

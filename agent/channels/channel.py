@@ -18,12 +18,15 @@ from contrail_emulator.control.xmpp.stanza import Kind, Stanza
 from ..oper.adverts import BROADCAST_GROUP, MPLS_ENCAPS
 from ..oper.labels import multicast_range
 from ..oper.oper import Oper
-from ..oper.path import Peer, PeerKind
+from ..oper.path import Peer
 from ..settings import AgentSettings
 from .decode import Decoder
 from .exporter import RECEIVER, TREE_KEY, Exporter
 from .importer import Importer
 from .timers import QuietTimer, Timer
+
+Server = tuple[str, int]
+"""A control node: address and port."""
 
 
 class SessionLike(Protocol):
@@ -62,14 +65,21 @@ class ChannelOwner(Protocol):
 
 
 class ControlChannel:
-    """Slot `index` (0 or 1). Implements the handler of an XMPP client."""
+    """Slot `index` (0 or 1). `peer` is who its routes come from. Implements the handler of an XMPP client."""
 
     def __init__(
-        self, clock: Any, index: int, address: str, port: int, settings: AgentSettings, oper: Oper, owner: ChannelOwner
+        self,
+        clock: Any,
+        index: int,
+        server: Server,
+        peer: Peer,
+        settings: AgentSettings,
+        oper: Oper,
+        owner: ChannelOwner,
     ) -> None:
         self.index = index
-        self.address = address
-        self.port = port
+        self.server = server
+        self.address, self.port = server
         self.sequence = 0
         self.session: SessionLike | None = None
         self.counters: Counter[str] = Counter()
@@ -79,7 +89,7 @@ class ControlChannel:
         self._settings = settings
         self._oper = oper
         self._owner = owner
-        self.peer = Peer(PeerKind.BGP, address)
+        self.peer = peer
         self.exporter = Exporter(settings.name, self._send)
         self.importer = Importer(oper, self.peer, settings.behaviour)
         self.stale_timer = Timer(clock, lambda: owner.end_of_rib(self))

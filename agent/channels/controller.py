@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -16,10 +16,10 @@ from contrail_emulator.control.xmpp.stanza import Stanza
 
 from ..oper.adverts import Advert
 from ..oper.oper import Oper
-from ..oper.path import Peer
+from ..oper.path import Peer, PeerKind
 from ..oper.vrf import RouteKey, Table, Vrf
 from ..settings import AgentSettings
-from .channel import ControlChannel
+from .channel import ControlChannel, Server
 from .config_channel import ConfigReceiver
 from .decode import Decoder
 from .importer import TREE_PEER
@@ -58,9 +58,10 @@ class Controller:
         connect: Callable[[ControlChannel], ClientLike],
         decoder: Decoder,
     ) -> None:
-        self.servers = list(settings.control_nodes)
+        self.servers = list(dict.fromkeys(settings.control_nodes))
         rng.shuffle(self.servers)
         self.channels: list[ControlChannel] = []
+        """One a slot. A slot that no server is left for is not here: `index` of a channel says which it has."""
         self.config_channel: ControlChannel | None = None
         self.builder: ControlChannel | None = None
         self.tree_sequence = 0
@@ -73,8 +74,12 @@ class Controller:
         self._clock = clock
         self._settings = settings
         self._oper = oper
+        self._rng = rng
         self._machines: Counter[str] = Counter()
-        self._parked: dict[int, list[Peer]] = {}
+        self._parked: dict[int, dict[Peer, int]] = {}
+        """By slot: servers that lost it and whose routes still stay, with the sequence of their last session."""
+        self._ending: set[Deferred[None]] = set()
+        self._opened = False
         self.routes_changed = routes_changed
         self._end_of_config = QuietTimer(clock, self._configured)
         self._cleanup = Timer(clock, self._sweep)
@@ -82,18 +87,49 @@ class Controller:
 
     def open(self) -> None:
         """Connect to the first two servers of the shuffled list."""
-        for index, (address, port) in enumerate(self.servers[:MAX_CONTROL_NODES]):
-            self.channels.append(self._channel(index, address, port))
+        self._opened = True
+        for index, server in enumerate(self.servers[:MAX_CONTROL_NODES]):
+            self.channels.append(self._channel(index, server))
 
     def stop(self) -> list[Deferred[None]]:
         """End every session; what fires when their connections are gone."""
+        self._opened = False
         self._end_of_config.cancel()
         self._cleanup.cancel()
         channels, self.channels = self.channels, []
         self.config_channel = self.builder = None
         for channel in channels:
-            channel.stop()
-        return [self._clients.pop(channel).stop() for channel in channels]
+            self._end(channel)
+        return list(self._ending)
+
+    def move(self, servers: Sequence[Server]) -> None:
+        """Use another list of servers, as a SIGHUP with another list does (reference/agent.md 3.1).
+
+        Servers in use that stay keep their slot and session; the others are shuffled behind them. A slot whose server
+        is gone goes to the next one: what the old one said stays until the new one has said End-of-RIB. Where there is
+        no next one, it goes with the session. The same servers in another order change nothing.
+        """
+        wanted = list(dict.fromkeys(servers))
+        if set(wanted) == set(self.servers):
+            return
+        kept = [channel.server for channel in self.channels if channel.server in wanted]
+        others = [server for server in wanted if server not in kept]
+        self._rng.shuffle(others)
+        self.servers = [*kept, *others]
+        if not self._opened:
+            return
+        new = others[: MAX_CONTROL_NODES - len(kept)]
+        gone = [channel for channel in self.channels if channel.server not in wanted]
+        for channel in gone:
+            if new:
+                self._replace(channel, new.pop(0))
+            else:
+                self._remove(channel)
+        for index in {*range(MAX_CONTROL_NODES)}.difference(channel.index for channel in self.channels):
+            if new:
+                self.channels.append(self._channel(index, new.pop(0)))
+        for channel in gone:  # at last: none of them gets what another one was chosen for
+            self._end(channel)
 
     def timed_out(self, channel: ControlChannel) -> None:
         """A server does not answer: it goes to the end of the list, and the next one that is not in use takes its slot.
@@ -101,20 +137,17 @@ class Controller:
         Routes of the old server stay until the new one in its slot has said End-of-RIB. With two servers nothing
         changes.
         """
-        server = (channel.address, channel.port)
+        server = channel.server
         if channel.is_ready or channel not in self.channels or server not in self.servers:
             return
         self.servers.remove(server)
         self.servers.append(server)
         first = self.servers[:MAX_CONTROL_NODES]
-        in_use = {(other.address, other.port) for other in self.channels}
+        in_use = {other.server for other in self.channels}
         wanted = [other for other in first if other not in in_use]
-        if not wanted or server in first:
-            return
-        channel.stop()
-        self._clients.pop(channel).stop()
-        self._parked.setdefault(channel.index, []).append(channel.peer)
-        self.channels[channel.index] = self._channel(channel.index, *wanted[0])
+        if wanted and server not in first:
+            self._replace(channel, wanted[0])
+            self._end(channel)
 
     def use_hold_time(self, seconds: int) -> None:
         """What configuration says, for all sessions from now on; 0 for the agent's own."""
@@ -127,13 +160,41 @@ class Controller:
     def client_of(self, channel: ControlChannel) -> ClientLike:
         return self._clients[channel]
 
-    def _channel(self, index: int, address: str, port: int) -> ControlChannel:
-        channel = ControlChannel(self._clock, index, address, port, self._settings, self._oper, self)
+    def _channel(self, index: int, server: Server) -> ControlChannel:
+        peer = Peer(PeerKind.BGP, self._peer_name(server))
+        channel = ControlChannel(self._clock, index, server, peer, self._settings, self._oper, self)
+        for parked in self._parked.values():  # what it said when it had a slot before, is its own again
+            channel.sequence = max(channel.sequence, parked.pop(channel.peer, 0))
         client = self._clients[channel] = self._connect(channel)
         if self._hold_time != self._settings.hold_time:
             client.set_hold_time(self._hold_time)
         client.start()
         return channel
+
+    def _peer_name(self, server: Server) -> str:
+        """Its address; with the port when another server of the list has the same address."""
+        alone = sum(other[0] == server[0] for other in self.servers) == 1
+        return server[0] if alone else f"{server[0]}:{server[1]}"
+
+    def _replace(self, channel: ControlChannel, server: Server) -> None:
+        """Give the channel's slot to another server; the routes of the old one stay for now."""
+        self._parked.setdefault(channel.index, {})[channel.peer] = channel.sequence
+        self.channels[self.channels.index(channel)] = self._channel(channel.index, server)
+
+    def _remove(self, channel: ControlChannel) -> None:
+        """Give the channel's slot to nobody: then nobody will say that its routes are stale, and they go now."""
+        self.channels.remove(channel)
+        for peer in (channel.peer, *self._parked.pop(channel.index, {})):
+            self._oper.rib.withdraw_stale(peer, EVERY_SEQUENCE)
+        self.routes_changed()
+
+    def _end(self, channel: ControlChannel) -> None:
+        """Close a session that is none of `channels` any more."""
+        channel.stop()
+        ended = self._clients.pop(channel).stop()
+        self._ending.add(ended)
+        ended.addBoth(lambda _: self._ending.discard(ended))
+        self._hand_over(channel)
 
     # --- sessions (channel.ChannelOwner) ------------------------------------------------------------------------------
 
@@ -152,7 +213,11 @@ class Controller:
         if channel not in self.channels:
             return  # replaced or stopped
         channel.stale_timer.set(self._stale_time())
-        others = [other for other in self.channels if other.is_ready]
+        self._hand_over(channel)
+
+    def _hand_over(self, channel: ControlChannel) -> None:
+        """Another session, if there is one, takes what this one was chosen for."""
+        others = self._ready()
         if self.config_channel is channel:
             self._end_of_config.cancel()
             self._cleanup.cancel()
@@ -178,7 +243,7 @@ class Controller:
         """What the peer did not say again in this session is gone."""
         channel.end_of_rib_rx.cancel()
         flushed = self._oper.rib.withdraw_stale(channel.peer, channel.sequence)
-        for peer in self._parked.pop(channel.index, []):
+        for peer in self._parked.pop(channel.index, {}):
             flushed += self._oper.rib.withdraw_stale(peer, EVERY_SEQUENCE)
         if self.is_builder(channel):
             flushed += self._oper.rib.withdraw_stale(TREE_PEER, self.tree_sequence)
@@ -221,7 +286,7 @@ class Controller:
 
     # --- roles --------------------------------------------------------------------------------------------------------
 
-    def _ready(self) -> Iterable[ControlChannel]:
+    def _ready(self) -> list[ControlChannel]:
         return [channel for channel in self.channels if channel.is_ready]
 
     def _become_config_server(self, channel: ControlChannel) -> None:

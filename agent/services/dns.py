@@ -75,6 +75,8 @@ class DnsRelay(DatagramProtocol):
         self._oper = oper
         self._rng = rng
         self._capture = capture
+        self.servers = settings.dns_servers
+        """Name servers of the virtual zones; the next query goes to what is here then."""
         self._port: Any = None
         self._by_id: dict[int, _Outstanding] = {}
         self._outstanding: dict[tuple[str, int], _Outstanding] = {}
@@ -140,7 +142,7 @@ class DnsRelay(DatagramProtocol):
                 (*q.name, *domain) if len(q.name) == 1 and q.type != dns_message.TYPE_NS else q.name
                 for q in query.asked.questions
             )
-            query.servers = [(server.address, server.udp_port) for server in self._settings.dns_servers]
+            query.servers = [(server.address, server.udp_port) for server in self.servers]
             for server in query.servers:
                 self._send(query, server)
         else:

@@ -39,7 +39,10 @@ class ClientHandler(Handler, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """`name` is the `from` of the open (`compute-7`, `compute-7/dns`), `to` the server's JID. Times in seconds."""
+    """`name` is the `from` of the open (`compute-7`, `compute-7/dns`), `to` the server's JID. Times in seconds.
+
+    `tls` names files to read, or is what was read from them already: then making a client cannot fail for them.
+    """
 
     name: str
     address: str
@@ -48,7 +51,7 @@ class ClientSettings:
     bind_address: str = ""
     subcluster: str = ""
     hold_time: float = DEFAULT_HOLD_TIME
-    tls: TlsSettings | None = None
+    tls: TlsSettings | TlsContext | None = None
     max_stanza: int = DEFAULT_MAX_STANZA
     tcp_hold_time: float = 30.0
 
@@ -108,10 +111,11 @@ class XmppClient:
         """Raises StreamError when the stream open does not fit in 1024 bytes, TlsError for the certificate files."""
         self.reactor = reactor
         self.settings = settings
-        self.tls_context = None if settings.tls is None else TlsContext(settings.tls, server=False)
+        tls = settings.tls
+        self.tls_context = TlsContext(tls, server=False) if isinstance(tls, TlsSettings) else tls
         opening = open_bytes(settings.name, settings.to, settings.subcluster)
         self.core = ClientCore(
-            opening, settings.name, rng, settings.hold_time, settings.tls is not None, settings.max_stanza
+            opening, settings.name, rng, settings.hold_time, tls is not None, settings.max_stanza
         )
         self._handler = handler
         self._capture = capture

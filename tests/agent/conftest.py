@@ -388,9 +388,8 @@ class Host:
         self.vrouter = VRouter(world.clock.seconds, random.Random(5))
         self.plane: DataPlane = ModelDataPlane(self.vrouter) if data_plane == "model" else NoDataPlane()
         nodes = tuple((node.address, 5269) for node in world.nodes)
-        self.settings = AgentSettings(
-            name, tunnel, control_nodes=nodes, underlay_prefix_length=24, **{"timers": Timers(), **settings}
-        )
+        defaults = {"timers": Timers(), "control_nodes": nodes}
+        self.settings = AgentSettings(name, tunnel, underlay_prefix_length=24, **{**defaults, **settings})
         uuids = iter(UUID(int=number) for number in range(1, 1 << 20))
         self.agent = Agent(
             world.clock,

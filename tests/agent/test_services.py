@@ -320,7 +320,8 @@ def test_the_name_of_a_floating_address(world: Any, config: Any, notation: str, 
     config.floating_ip("vm1", public, "198.51.100.77")
     host = world.host("compute-1", "10.0.0.1", config)
     host.add(port)
-    records = {(record.type, record.name, record.data, record.zone) for record in host.agent.records.records}
+    found = host.agent.name_servers.records.records
+    records = {(record.type, record.name, record.data, record.zone) for record in found}
     assert records == {
         (1, name, "198.51.100.77", "lab.example"),
         (12, "77.100.51.198.in-addr.arpa", f"{name}.lab.example", "100.51.198.in-addr.arpa"),
