@@ -18,7 +18,7 @@ from contrail_emulator.config.schema import (
     check_property,
     check_reference,
 )
-from contrail_emulator.config.store import Delete, Mutation, Put, Store
+from contrail_emulator.config.store import Delete, Mutation, Put, Store, StoreError
 
 from . import names
 from .addresses import FloatingIpHook, InstanceIpHook
@@ -185,19 +185,33 @@ class Writer:
             await self._common_properties(draft)
             await self._hook(found).before_create(draft)
             draft.properties = json_copy(draft.properties)
-            await self.store.write(
-                layout.create_mutations(
-                    self.schema, found, uuid, fq_name, parent, draft.properties, draft.all_references()
-                )
-            )
+            links = draft.all_references()
+            ends = await self._ends(found, links)
         except BaseException:
-            for undo in reversed(draft.undo):
-                await undo()
+            await self._undo(draft)
             raise
-        await self._announce("CREATE", found, uuid, fq_name, await self._dictionary(uuid))
-        await self._announce_ends(found, draft.all_references())
+        mutations = layout.create_mutations(self.schema, found, uuid, fq_name, parent, draft.properties, links)
+        try:
+            await self._write("CREATE", draft, mutations)
+        except StoreError:
+            if await self._is_absent(uuid):
+                await self._undo(draft)
+                raise
+            await self.store.write(mutations)  # half of it may be there: all of it now, or the ids stay taken
+        await self._announce("CREATE", found, uuid, fq_name, await self._dictionary_if_readable(uuid))
+        await self._announce_ends(found, ends)
         await self._hook(found).after_create(draft)
         return uuid
+
+    async def _undo(self, draft: Draft) -> None:
+        for undo in reversed(draft.undo):
+            await undo()
+
+    async def _is_absent(self, uuid: str) -> bool:
+        try:
+            return await self.name_of(uuid) is None
+        except StoreError:
+            return False
 
     async def _parent(self, found: ObjectType, fq_name: list[str], given: str | None) -> Link | None:
         parent_type = names.parent_of(found, fq_name, given)
@@ -258,9 +272,10 @@ class Writer:
             mutations.extend(layout.reference_mutations(self.schema, found, uuid, link, weak))
         if not mutations and not given:
             return False
+        ends = await self._ends(found, [*linked, *unlinked])
         await self._write_change(stored, mutations, given)
         await self._announce("UPDATE", found, uuid, stored.fq_name)
-        await self._announce_ends(found, [*linked, *unlinked])
+        await self._announce_ends(found, ends)
         return True
 
     async def ref_update(
@@ -296,9 +311,10 @@ class Writer:
             mutations = layout.reference_mutations(self.schema, found, uuid, changed, weak)
         else:
             raise BadRequest(f"operation: expected ADD or DELETE, not {operation}")
+        ends = await self._ends(found, [changed])
         await self._write_change(stored, mutations, None)
         await self._announce("UPDATE", found, uuid, stored.fq_name)
-        await self._announce_ends(found, [changed])
+        await self._announce_ends(found, ends)
         return True
 
     async def relax_reference(self, holder: str, target: str) -> None:
@@ -345,7 +361,15 @@ class Writer:
         perms["last_modified"] = names.timestamp(self.clock())
         mutations.append(Put(UUID_TABLE, stored.uuid, "prop:id_perms", layout.dump(perms)))
         mutations.append(layout.touch(stored.uuid))
-        await self.store.write(mutations)
+        await self._write("UPDATE", stored, mutations)
+
+    async def _write(self, oper: str, changed: Draft | StoredObject, mutations: list[Mutation]) -> None:
+        """Write the rows. What fails may be there all the same (a time-out), so readers are told to look then too."""
+        try:
+            await self.store.write(mutations)
+        except StoreError:
+            await self._announce(oper, changed.type, changed.uuid, changed.fq_name)
+            raise
 
     # -- deleting
 
@@ -361,10 +385,11 @@ class Writer:
                 await self.delete(child.type, child.uuid)
         dictionary = await self._dictionary(uuid)
         stored = await self._must_load(found, uuid, full=True)
-        await self.store.write(layout.delete_mutations(self.schema, stored))
+        ends = await self._ends(found, stored.references)
+        await self._write("DELETE", stored, layout.delete_mutations(self.schema, stored))
         await unlock_name(self.ids, found.object_type, stored.name)
         await self._announce("DELETE", found, uuid, stored.fq_name, dictionary)
-        await self._announce_ends(found, stored.references)
+        await self._announce_ends(found, ends)
         await self._hook(found).after_delete(stored)
 
     async def _refuse_if_needed(self, stored: StoredObject) -> None:
@@ -494,19 +519,27 @@ class Writer:
         stored = await self.load(uuid, full=True)
         return await self._show(stored) if stored is not None else None
 
+    async def _dictionary_if_readable(self, uuid: str) -> dict[str, Any] | None:
+        """What the message of a creation carries; nobody must have it, so a store that is gone again is no failure."""
+        try:
+            return await self._dictionary(uuid)
+        except StoreError:
+            return None
+
     async def _announce(
         self, oper: str, found: ObjectType, uuid: str, fq_name: list[str], obj_dict: dict[str, Any] | None = None
     ) -> None:
         request_id = f"req-{self.uuid()}"
         await self.bus.publish(Message(oper, found.object_type, uuid, tuple(fq_name), request_id, obj_dict))
 
-    async def _announce_ends(self, found: ObjectType, links: list[Link]) -> None:
-        """The other end of a reference between objects of one type has changed too."""
-        for link in links:
-            if link.type == found.name:
-                name = await self.name_of(link.uuid)
-                if name is not None:
-                    await self._announce("UPDATE-IMPLICIT", found, link.uuid, name)
+    async def _ends(self, found: ObjectType, links: list[Link]) -> list[tuple[str, list[str]]]:
+        """The other ends of references between objects of one type, which change too: uuid and name of each."""
+        names_of = [(link.uuid, await self.name_of(link.uuid)) for link in links if link.type == found.name]
+        return [(uuid, name) for uuid, name in names_of if name is not None]
+
+    async def _announce_ends(self, found: ObjectType, ends: list[tuple[str, list[str]]]) -> None:
+        for uuid, name in ends:
+            await self._announce("UPDATE-IMPLICIT", found, uuid, name)
 
 
 def json_copy(value: JSON) -> JSON:

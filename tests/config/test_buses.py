@@ -107,8 +107,12 @@ def test_whoever_is_too_late_learns_of_the_gap(loop: Loop, tmp_path: Path) -> No
     loop.run(bus.open())
     loop.run(writer.open())
     got, gaps, _ = listen(loop, bus, "slow")
-    for number in range(40):
-        loop.run(writer.publish(message(number)))
+
+    async def publish() -> None:  # in one turn of the reactor, or the reader keeps up
+        for number in range(40):
+            await writer.publish(message(number))
+
+    loop.run(publish())
     loop.wait(lambda: bool(got) and got[-1] == "39")
     assert gaps == ["gap"] and len(got) <= 20
     loop.run(bus.close())
@@ -198,4 +202,8 @@ def test_a_broker_that_accepts_and_says_nothing_is_left(loop: Loop, monkeypatch:
     loop.wait(lambda: len(called) > 2)
     opening.cancel()
     loop.run(bus.close())
-    mute.stopListening()
+
+    async def stop() -> None:
+        await mute.stopListening()
+
+    loop.run(stop())

@@ -1,0 +1,115 @@
+"""A store that fails while something is written: readers learn what is there, and no id is given twice."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from contrail_emulator.config.bus import LocalBus, Message
+from contrail_emulator.config.ids import VIRTUAL_NETWORKS
+from contrail_emulator.config.store import Cell, Mutation, StoreError
+from contrail_emulator.config.testing import Site
+from contrail_emulator.config.testing.site import DEMO
+
+
+class Moody:
+    """The site's store: its next write works and says that it failed, or fails; it may not answer from then on."""
+
+    def __init__(self, site: Site) -> None:
+        self.fails_after = self.fails_before = self.then_silent = False
+        self._silent = False
+        self._write, self._columns = site.store.write, site.store.columns
+
+    async def write(self, mutations: Sequence[Mutation]) -> None:
+        if self.fails_before:
+            self._silent = self.then_silent
+            raise StoreError("down")
+        await self._write(mutations)
+        if self.fails_after:
+            self.fails_after = False
+            raise StoreError("timed out")
+
+    async def columns(self, *args: Any, **options: Any) -> list[tuple[str, Cell]]:
+        if self._silent:
+            raise StoreError("down")
+        return await self._columns(*args, **options)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture
+def moody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Moody:
+    store = Moody(site)
+    monkeypatch.setattr(site.store, "write", store.write)
+    monkeypatch.setattr(site.store, "columns", store.columns)
+    return store
+
+
+def test_a_create_that_timed_out_and_was_done_is_completed(site: Site, moody: Moody) -> None:
+    site.network("red")
+    client = site.client()
+    moody.fails_after = True
+    blue = site.network("blue")
+    site.settle()
+    assert client.graph.get("virtual-network", ":".join([*DEMO, "blue"])) is not None
+    assert client.graph.get("routing-instance", ":".join([*DEMO, "blue", "blue"])) is not None
+    assert site.read("virtual-network", blue)["virtual_network_network_id"] == 6
+
+
+def test_a_create_of_which_nobody_knows_whether_it_was_done_keeps_its_id(site: Site, moody: Moody) -> None:
+    site.network("red")
+    moody.fails_before = moody.then_silent = True
+    with pytest.raises(StoreError):
+        site.network("blue")
+    assert site.run(site.ids.get(VIRTUAL_NETWORKS.node(5))) == "default-domain:demo:blue"
+
+
+def test_a_create_that_was_not_done_gives_everything_back(site: Site, moody: Moody) -> None:
+    site.network("red")
+    moody.fails_before = True
+    with pytest.raises(StoreError):
+        site.network("blue")
+    assert site.run(site.ids.get(VIRTUAL_NETWORKS.node(5))) is None
+    moody.fails_before = False
+    assert site.read("virtual-network", site.network("blue"))["virtual_network_network_id"] == 6
+
+
+def test_an_update_and_a_delete_that_timed_out_and_were_done_are_announced(site: Site, moody: Moody) -> None:
+    blue = site.network("blue")
+    client = site.client()
+    name = ":".join([*DEMO, "blue"])
+    moody.fails_after = True
+    with pytest.raises(StoreError):
+        site.run(site.writer.update("virtual-network", blue, {"display_name": "azure"}))
+    site.settle()
+    node = client.graph.get("virtual-network", name)
+    assert node is not None and node.properties["display_name"] == "azure"
+    for instance in site.read("virtual-network", blue)["routing_instances"]:
+        site.run(site.writer.delete("routing-instance", instance["uuid"]))
+    moody.fails_after = True
+    with pytest.raises(StoreError):
+        site.run(site.writer.delete("virtual-network", blue))
+    site.settle()
+    assert client.graph.get("virtual-network", name) is None
+
+
+def test_a_creation_is_announced_though_the_store_is_gone_before_it_is_read_back(
+    site: Site, moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Message] = []
+    publish = LocalBus.publish
+
+    async def watched(bus: LocalBus, message: Message) -> None:
+        told.append(message)
+        await publish(bus, message)
+
+    async def unreadable(uuid: str, full: bool = False) -> Any:
+        raise StoreError("down")
+
+    monkeypatch.setattr(LocalBus, "publish", watched)
+    monkeypatch.setattr(site.writer, "load", unreadable)
+    uuid = site.run(site.writer.create("virtual-machine", {"fq_name": ["vm"]}))
+    assert [(message.oper, message.uuid, message.obj_dict) for message in told] == [("CREATE", uuid, None)]
