@@ -7,6 +7,7 @@ Each run is a fresh process with a whole control node (configuration store, grap
 subscription, subscription to one routing instance. Printed are
 
 - `up/s`: sessions a second of wall time, from the first connect until all N are Established and subscribed.
+- `CPU us`: microseconds of the control node's CPU time for each of these sessions.
 - `KiB`: growth of the control node's resident memory by then, for each agent, everything included.
 - `delivered/s`: one agent publishes M routes, one item a stanza as agents do; N times M items until the last agent has
   its last one, in items a second of wall time (the publishing and its parsing included).
@@ -203,7 +204,7 @@ async def node(count: int, routes: int, profile: cProfile.Profile | None) -> str
     arguments = [sys.executable, __file__, "--agents", str(port), "--runs", f"{count}x{routes}"]
     process = reactor.spawnProcess(child, sys.executable, arguments, env=None)
     await child.word
-    before, began = resident(), time.monotonic()
+    before, began, cpu = resident(), time.monotonic(), time.process_time()
     if profile is not None:
         profile.enable()
     awaited = child.word
@@ -211,7 +212,7 @@ async def node(count: int, routes: int, profile: cProfile.Profile | None) -> str
     await awaited
     while sum(len(channel.subscriptions) for channel in plane.agents) < count:
         await pause(0.002)
-    up = count / (time.monotonic() - began)
+    up, each = count / (time.monotonic() - began), (time.process_time() - cpu) / count * 1e6
     if profile is not None:
         profile.disable()
     await pause(1.0)
@@ -228,7 +229,7 @@ async def node(count: int, routes: int, profile: cProfile.Profile | None) -> str
     after = (resident() - before) / count / 1024
     process.write(b"end\n")
     await pause(0.2)
-    return f"{count:7d}{routes:8d}{up:9,.0f}{idle:8.1f}{delivered:14,.0f}{cpu:16.2f}{after:12.1f}\n"
+    return f"{count:7d}{routes:8d}{up:9,.0f}{each:9,.0f}{idle:8.1f}{delivered:14,.0f}{cpu:16.2f}{after:12.1f}\n"
 
 
 def pause(seconds: float) -> Deferred[None]:
@@ -272,7 +273,7 @@ def main() -> None:
     elif options.node:
         run(*runs[0], options.profile)
     else:
-        sys.stdout.write(" agents  routes     up/s     KiB   delivered/s   node CPU us/item   KiB after\n")
+        sys.stdout.write(" agents  routes     up/s   CPU us     KiB   delivered/s   node CPU us/item   KiB after\n")
         for count, routes in runs:
             sys.stdout.flush()
             more = ["--profile"] if options.profile else []
