@@ -16,12 +16,14 @@ from .next_hop import allowed_lengths, read_next_hop
 from .nlri import NlriError, Route
 from .nlri.evpn import contrail_view
 from .notification import Code, MessageError, UpdateError
-from .section_cache import SectionCache
+from .section_cache import Head, SectionCache
 
 _MP_REACH: Final = int(AttributeType.MP_REACH_NLRI)
 _MP_UNREACH: Final = int(AttributeType.MP_UNREACH_NLRI)
 
 _MP: Final = (_MP_REACH, _MP_UNREACH)
+
+_INET: Final = nlri.codec(Family.INET)
 
 _TYPED: Final = frozenset((Family.E_VPN, Family.ERM_VPN, Family.INET_MVPN, Family.ROUTE_TARGET))
 """Families whose routes can be ignored one by one (RFC 7606 5.4)."""
@@ -142,43 +144,38 @@ def _read_usual(body: bytes, negotiated: Negotiated, cache: SectionCache, behavi
         section = cache.get(rest)
     except (MessageError, NotFramed):
         return None
-    if offset - 4 not in section.boundaries:
+    if offset - 4 not in section.boundaries or not section.usual:
         return None
-    known = section.seen.get(head) or _first_seen(section, head, negotiated, behaviour)
-    if known is None:
-        return None
-    family, attributes = known
+    if head:
+        known = cache.head(head) or _read_head(cache, head, negotiated, behaviour)
+        if known is None:
+            return None
+        family, next_hop, codec = known
+    else:
+        family, codec = Family.INET, _INET
+        if section.classic_next_hop is None or family not in negotiated.families:
+            return None
+        next_hop = section.classic_next_hop
     faults: list[str] = []
     try:
-        routes = nlri.codec(family).read(body[start:end], False, faults)
+        routes = codec.read(body[start:end], False, faults)
     except NlriError:
         return None
     if family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
         routes = contrail_view(routes, faults)
-    return None if faults or not routes else Reach(family, attributes, routes)
+    return None if faults or not routes else Reach(family, section.attributes(next_hop), routes)
 
 
-def _first_seen(
-    section: Section, head: bytes, negotiated: Negotiated, behaviour: Behaviour
-) -> tuple[Family, Attributes] | None:
-    """What a section comes to with an MP_REACH_NLRI that begins so (empty: the classic field).
-
-    None when anything is out of order: `_Reader` knows what to say then.
-    """
-    if not section.usual:
+def _read_head(cache: SectionCache, head: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Head | None:
+    """What an MP_REACH_NLRI that begins so says; None when anything is out of order: `_Reader` knows what to say."""
+    family = FAMILY_OF.get(head[0] << 16 | head[1] << 8 | head[2])
+    if family is None or head[3] not in allowed_lengths(behaviour)[family] or len(head) != head[3] + 5:
         return None
-    if head:
-        family = FAMILY_OF.get(head[0] << 16 | head[1] << 8 | head[2])
-        if family is None or head[3] not in allowed_lengths(behaviour)[family] or len(head) != head[3] + 5:
-            return None
-        next_hop: bytes | None = read_next_hop(family, head[4:-1], behaviour)
-    else:
-        family, next_hop = Family.INET, section.classic_next_hop
-    if next_hop is None or family not in negotiated.families:
+    if family not in negotiated.families:
         return None
-    attributes = section.attributes(next_hop)
-    section.remember(head, family, attributes)
-    return family, attributes
+    found = Head(family, read_next_hop(family, head[4:-1], behaviour), nlri.codec(family))
+    cache.remember_head(head, found)
+    return found
 
 
 class _Reader:
@@ -222,21 +219,9 @@ class _Reader:
                     break
             else:
                 self._read_reach(mp)
-        if withdrawn_end == 2 and not received.faults and not received.unreach and len(received.reach) == 1:
-            self._remember(received.reach[0], found, end == size)
+        if len(found) == 1 and found[0].code == _MP_REACH:
+            self._cache().mp_offset = found[0].offset
         return received
-
-    def _remember(self, reach: Reach, found: list[_MpAttribute], in_mp_reach: bool) -> None:
-        """Keeps what this announcement came to: the next messages often repeat it."""
-        section = self._section
-        if section is None or len(found) != in_mp_reach:
-            return
-        head = b""
-        if in_mp_reach:
-            mp = found[0]
-            self._cache().mp_offset = mp.offset
-            head = self._attributes[mp.start : mp.start + 5 + self._attributes[mp.start + 3]]
-        section.remember(head, reach.family, reach.attributes)
 
     # --- the attribute section --------------------------------------------------------------------------------------
 

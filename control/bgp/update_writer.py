@@ -30,6 +30,8 @@ _MP_UNREACH: Final = bytes((_MP_FLAGS, AttributeType.MP_UNREACH_NLRI))
 _NEXT_HOP: Final = b"\x40\x03\x04"
 _RFC_WITHDRAWN: Final = b"\x80\x00\x00"
 _ORIGIN_SIZE: Final = 4
+_MAX_NEXT_HOPS: Final = 1024
+"""Of which a writer remembers how they are written."""
 
 
 class AttributesTooLong(ValueError):
@@ -64,91 +66,81 @@ def _pack(entries: Sequence[bytes], room: int) -> list[bytes]:
     return chunks
 
 
-class _Frame:
-    """Everything of an announcement but its routes, for one attribute set, family and kind of session."""
+class UpdateWriter:
+    """Writes announcements of one family for one kind of session.
 
-    __slots__ = (
-        "_behind",
-        "_bytes",
-        "_classic",
-        "_head",
-        "_heads",
-        "_reach_size",
-        "_short_head",
-        "_size",
-        "behaviour",
-        "codec",
-        "room",
-    )
+    Everything goes into MP_REACH_NLRI, inet too, which has a NEXT_HOP beside it (reference/bgp.md 2.3); profile `rfc`
+    uses the classic field for inet. `as4`: the session has 4-byte AS numbers.
+    """
 
-    def __init__(self, family: Family, attributes: Attributes, as4: bool, behaviour: Behaviour) -> None:
-        next_hop = write_next_hop(family, attributes.next_hop)
-        section = attributes.encode(as4, behaviour)
-        if family is Family.INET:
-            section = _with_next_hop(section, next_hop, behaviour)
-        self.codec = nlri.codec(family)
-        self.behaviour = behaviour
-        self._classic = family is Family.INET and not behaviour.inet_in_mp_reach
-        fixed = family.wire + bytes((len(next_hop),)) + next_hop + b"\x00"
+    __slots__ = ("_as4", "_behaviour", "_classic", "_codec", "_family", "_fields", "_inet", "_mp_first", "_short")
+
+    def __init__(self, family: Family, as4: bool, behaviour: Behaviour = CONTRAIL) -> None:
+        self._family = family
+        self._as4 = as4
+        self._behaviour = behaviour
+        self._codec = nlri.codec(family)
+        self._inet = family is Family.INET
+        self._classic = self._inet and not behaviour.inet_in_mp_reach
+        self._mp_first = not behaviour.contrail_attribute_order
+        self._short = not behaviour.mp_extended_length
+        self._fields: dict[bytes, bytes] = {}
+
+    def write(self, attributes: Attributes, routes: Sequence[Route]) -> list[bytes]:
+        """Whole messages that announce the routes with these attributes, as few as possible.
+
+        Raises AttributesTooLong when not one route fits, ValueError when the next hop does not suit the family.
+        """
+        next_hop = attributes.next_hop
+        field = self._fields.get(next_hop)
+        if field is None:
+            field = self._field(next_hop)
+        section = attributes.encode(self._as4, self._behaviour)
+        if self._inet:
+            section = _with_next_hop(section, next_hop, self._behaviour)
+        room = MAX_SIZE - _FIXED - len(section)
+        if not self._classic:
+            room -= _MP_HEAD + len(field)
+        if len(routes) == 1:
+            route = self._codec.write(*routes[0])
+            if len(route) > room:
+                raise AttributesTooLong(f"{max(room, 0)} bytes are left for a route of {len(route)}")
+            return [self._message(section, field, route)]
+        entries = self._codec.write_all(routes)
+        if self._family is Family.E_VPN and self._behaviour.packed_evpn_l3_label_lost:
+            entries = _without_later_l3_labels(entries)
+        return [self._message(section, field, chunk) for chunk in _pack(entries, room)] if entries else []
+
+    def _field(self, next_hop: bytes) -> bytes:
+        """What stands before the routes in MP_REACH_NLRI."""
+        written = write_next_hop(self._family, next_hop)
+        if len(self._fields) >= _MAX_NEXT_HOPS:
+            self._fields.clear()
+        field = self._fields[next_hop] = self._family.wire + bytes((len(written),)) + written + b"\x00"
+        return field
+
+    def _message(self, section: bytes, field: bytes, routes: bytes) -> bytes:
+        size = len(section)
         if self._classic:
-            self._head, self._bytes, self._behind = _START + _size(len(section)) + section, b"", b""
-            self._size = _FIXED + len(section)
+            whole = _FIXED + size + len(routes)
+            return MARKER + whole.to_bytes(2, "big") + _START + size.to_bytes(2, "big") + section + routes
+        reach_size = len(field) + len(routes)
+        if self._short and reach_size <= 0xFF:
+            head = _MP_REACH_SHORT + bytes((reach_size,))
         else:
-            first = behaviour.contrail_attribute_order
-            self._head = section + _MP_REACH if first else _MP_REACH
-            self._bytes, self._behind = fixed, b"" if first else section
-            self._size = _FIXED + len(section) + _MP_HEAD + len(fixed)
-        self._short_head = b"" if behaviour.mp_extended_length else self._head[:-2] + _MP_REACH_SHORT
-        self._reach_size = len(fixed)
-        self._heads: dict[int, bytes] = {}
-        self.room = MAX_SIZE - self._size
-
-    def single(self, route: bytes) -> bytes:
-        """The message that announces one route. What stands before it depends on its length alone, and is kept."""
-        size = len(route)
-        head = self._heads.get(size)
-        if head is None:
-            if size > self.room:
-                raise AttributesTooLong(f"{max(self.room, 0)} bytes are left for a route of {size}")
-            head = self._heads[size] = self._before(size)
-        return head + route + self._behind
-
-    def message(self, routes: bytes) -> bytes:
-        """The message that announces these routes; they must fit into `room`."""
-        return self._before(len(routes)) + routes + self._behind
-
-    def _before(self, size: int) -> bytes:
-        """What stands before `size` bytes of routes."""
-        whole = self._size + size
-        if self._classic:
-            return MARKER + _size(whole) + self._head
-        reach_size = self._reach_size + size
-        if self._short_head and reach_size <= 0xFF:
-            whole -= 1
-            head = self._short_head + bytes((reach_size,))
-        else:
-            head = self._head + _size(reach_size)
-        return MARKER + _size(whole) + _START + _size(whole - _FIXED) + head + self._bytes
+            head = _MP_REACH + reach_size.to_bytes(2, "big")
+        size += len(head) + reach_size
+        start = MARKER + (_FIXED + size).to_bytes(2, "big") + _START + size.to_bytes(2, "big")
+        if self._mp_first:
+            return start + head + field + routes + section
+        return start + section + head + field + routes
 
 
 def write(
     family: Family, attributes: Attributes, routes: Sequence[Route], as4: bool, behaviour: Behaviour = CONTRAIL
 ) -> list[bytes]:
-    """Whole messages that announce the routes with these attributes, as few as possible.
-
-    Everything goes into MP_REACH_NLRI, inet too, which has a NEXT_HOP beside it (reference/bgp.md 2.3); profile `rfc`
-    uses the classic field for inet. Raises AttributesTooLong when not one route fits, ValueError when the next hop does
-    not suit the family.
-    """
-    frame: _Frame | None = attributes.frames.get((family, as4))
-    if frame is None or frame.behaviour is not behaviour:
-        frame = attributes.frames[family, as4] = _Frame(family, attributes, as4, behaviour)
-    if len(routes) == 1:
-        return [frame.single(frame.codec.write(*routes[0]))]
-    entries = frame.codec.write_all(routes)
-    if behaviour.packed_evpn_l3_label_lost and family is Family.E_VPN:
-        entries = _without_later_l3_labels(entries)
-    return [frame.message(chunk) for chunk in _pack(entries, frame.room)] if entries else []
+    """As UpdateWriter.write, for those who have little to write."""
+    return UpdateWriter(family, as4, behaviour).write(attributes, routes)
 
 
 def _with_next_hop(section: bytes, next_hop: bytes, behaviour: Behaviour) -> bytes:

@@ -29,17 +29,28 @@ class BgpEncoder:
     def __init__(self, behaviour: Behaviour = CONTRAIL) -> None:
         self.build_errors = 0
         self._behaviour = behaviour
+        self._writers: dict[tuple[Family, bool], update.UpdateWriter] = {}
 
     def reach(
         self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Paths]]
     ) -> Sequence[bytes]:
-        attributes = routes[0][1][0][0]
-        entries = [(nlri, paths[0][1]) for nlri, paths in routes]
+        return self.reach_set(table, family, key, routes[0][1][0][0], [(nlri, paths[0][1]) for nlri, paths in routes])
+
+    def reach_set(
+        self, table: str, family: Family, key: GroupKey, attributes: Attributes, routes: Sequence[tuple[bytes, bytes]]
+    ) -> Sequence[bytes]:
+        """Messages that announce `routes`, (key, payload) pairs, all with one attribute set."""
+        kind = family, key.as4
+        writer = self._writers.get(kind)
+        if writer is None:
+            writer = self._writers[kind] = update.UpdateWriter(family, key.as4, self._behaviour)
         try:
-            return update.write(family, attributes, entries, key.as4, self._behaviour)
+            return writer.write(attributes, routes)
         except ValueError as error:
-            if len(entries) > 1:  # a shorter one may fit
-                return [message for route in routes for message in self.reach(table, family, instance, key, [route])]
+            if len(routes) > 1:  # a shorter one may fit
+                return [
+                    message for route in routes for message in self.reach_set(table, family, key, attributes, [route])
+                ]
             self.build_errors += 1
             if self.build_errors == 1:
                 self.log.warn("{table}: a route not sent: {error}; more are counted only", table=table, error=error)

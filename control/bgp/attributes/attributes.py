@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from struct import unpack
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 
@@ -13,10 +13,22 @@ from .aggregator import Aggregator
 from .as_path import AsPath
 from .edge import Edge, ForwardingEdge
 from .pmsi import PmsiTunnel
-from .table import CONTRAIL_ORDER, SPECS, AttributeType, header
+from .table import CONTRAIL_ORDER, EXTENDED_LENGTH, SPECS, AttributeType, header
 
-_NO_MED = bytes(4)
-_MED = AttributeType.MULTI_EXIT_DISC
+_T = AttributeType
+_ORIGIN: Final = int(_T.ORIGIN)
+_AS_PATH: Final = int(_T.AS_PATH)
+_MED: Final = int(_T.MULTI_EXIT_DISC)
+_LOCAL_PREF: Final = int(_T.LOCAL_PREF)
+_ATOMIC_AGGREGATE: Final = int(_T.ATOMIC_AGGREGATE)
+_COMMUNITIES: Final = int(_T.COMMUNITIES)
+_ORIGINATOR_ID: Final = int(_T.ORIGINATOR_ID)
+_CLUSTER_LIST: Final = int(_T.CLUSTER_LIST)
+_EXT_COMMUNITIES: Final = int(_T.EXTENDED_COMMUNITIES)
+_ZERO_MED: Final = bytes((SPECS[_MED].flags, _MED, 4, 0, 0, 0, 0))
+_EMPTY_PATH: Final = AsPath()
+BYTE: Final = tuple(bytes((value,)) for value in range(256))
+"""One-byte strings, made once."""
 
 
 class UnknownAttribute(NamedTuple):
@@ -95,11 +107,9 @@ class _Field(NamedTuple):
     absent: Any
 
 
-_T = AttributeType
-
 _FIELDS: Mapping[str, _Field] = {
     "origin": _Field(_T.ORIGIN, lambda value: value[0], lambda origin: bytes((origin,)), None),
-    "as_path": _Field(_T.AS_PATH, AsPath.from_bytes, lambda path: path.raw, AsPath()),
+    "as_path": _Field(_T.AS_PATH, AsPath.from_bytes, lambda path: path.raw, _EMPTY_PATH),
     "med": _Field(_MED, _number, _write_number, None),
     "local_pref": _Field(_T.LOCAL_PREF, _number, _write_number, None),
     "atomic_aggregate": _Field(_T.ATOMIC_AGGREGATE, lambda value: True, lambda flag: b"", False),
@@ -115,9 +125,7 @@ _FIELDS: Mapping[str, _Field] = {
     "large_communities": _Field(_T.LARGE_COMMUNITY, _triples, _write_triples, ()),
 }
 
-_KEPT = ("_encoded", "frames")
-
-_HEADS: Mapping[int, bytes] = {code: bytes((SPECS[code].flags, code)) for code in CONTRAIL_ORDER}
+_HEADS: Mapping[int, bytes] = {code: bytes((SPECS[code].flags, code)) for code in SPECS}
 
 
 def _write_attribute(code: int, value: bytes) -> bytes:
@@ -131,111 +139,213 @@ def _by_code(unknown: UnknownAttribute) -> int:
     return unknown.code
 
 
-def _write_unknown(unknown: tuple[UnknownAttribute, ...]) -> bytes:
+def write_unknown(unknown: tuple[UnknownAttribute, ...]) -> bytes:
     return b"".join([header(u.flags, u.code, len(u.value)) + u.value for u in unknown])
 
 
-class Attributes:
-    """Path attributes and next hop, kept as bytes; a field is read when it is first asked for.
+def canonical(attributes: Mapping[int, bytes]) -> bytes:
+    """Whole attributes by type code, one behind the other in Contrail's order: as they stand in a key."""
+    return b"".join([attributes[code] for code in CONTRAIL_ORDER if code in attributes])
 
-    Two sets are equal when they say the same, whatever the order on the wire: `key` holds next hop and attributes in
-    one canonical form. `next_hop` has 4 or 16 bytes, or none. AS numbers always have 4 bytes inside. The writer keeps
-    what it made of the set in `frames`, by family and width of AS numbers.
+
+def written(values: Mapping[int, bytes]) -> dict[int, bytes]:
+    """Whole attributes, with flags, type and length, of their values."""
+    return {code: _write_attribute(code, value) for code, value in values.items()}
+
+
+def present(codes: Iterable[int]) -> int:
+    """Type codes as bits."""
+    bits = 0
+    for code in codes:
+        bits |= 1 << code
+    return bits
+
+
+class Attributes:
+    """Path attributes and next hop, kept as bytes; a field is read when it is asked for.
+
+    Two sets are equal when they say the same, whatever the order on the wire: `key` holds length and bytes of the next
+    hop, then the attributes in one canonical form, which is how they leave for most peers. `next_hop` has 4 or 16
+    bytes, or none. AS numbers always have 4 bytes inside. `present` has bit n set when attribute n, a known one, is
+    there: what asks for absent attributes need not look at the bytes.
     """
 
-    __slots__ = (
-        "_encoded",
-        "_hash",
-        "_parts",
-        "aggregator",
-        "as_path",
-        "atomic_aggregate",
-        "cluster_list",
-        "communities",
-        "edge_discovery",
-        "edge_forwarding",
-        "ext_communities",
-        "frames",
-        "key",
-        "large_communities",
-        "local_pref",
-        "med",
-        "next_hop",
-        "origin",
-        "origin_vn_path",
-        "originator_id",
-        "pmsi",
-        "unknown",
-    )
+    __slots__ = ("_as_path", "_ext_communities", "_fields", "key", "next_hop", "present", "unknown")
 
-    _encoded: dict[tuple[bool, bool, bool], bytes]
-    _hash: int
-    frames: dict[tuple[int, bool], Any]
-    key: bytes
-    next_hop: bytes
-    unknown: tuple[UnknownAttribute, ...]
-    origin: int | None
-    as_path: AsPath
-    med: int | None
-    local_pref: int | None
-    atomic_aggregate: bool
-    aggregator: Aggregator | None
-    communities: tuple[int, ...]
-    originator_id: int | None
-    cluster_list: tuple[int, ...]
-    ext_communities: tuple[bytes, ...]
-    pmsi: PmsiTunnel | None
-    edge_discovery: tuple[Edge, ...]
-    edge_forwarding: tuple[ForwardingEdge, ...]
-    origin_vn_path: tuple[bytes, ...]
-    large_communities: tuple[tuple[int, int, int], ...]
+    key: Final[bytes]
+    next_hop: Final[bytes]
+    present: Final[int]
+    unknown: Final[tuple[UnknownAttribute, ...]]
 
-    def __init__(
-        self, parts: Mapping[int, bytes], next_hop: bytes = b"", unknown: tuple[UnknownAttribute, ...] = ()
-    ) -> None:
-        """From sound attribute values by type code (AS numbers of 4 bytes, no NEXT_HOP, no MP_*, no AS4_*)."""
-        self._parts = parts
+    def __init__(self, key: bytes, next_hop: bytes, present: int, unknown: tuple[UnknownAttribute, ...] = ()) -> None:
+        """From the canonical form; `unknown` in the order of type codes. Others use `make` or `of_values`."""
+        self.key = key
         self.next_hop = next_hop
-        self.unknown = unknown if len(unknown) < 2 else tuple(sorted(unknown, key=_by_code))
+        self.present = present
+        self.unknown = unknown
+        self._as_path: AsPath | None = None
+        self._ext_communities: tuple[bytes, ...] | None = None
+        self._fields: dict[int, Any] | None = None
 
-    def _make_key(self) -> bytes:
-        parts, next_hop = self._parts, self.next_hop
-        codes = sorted(parts)
-        head = [len(next_hop), len(codes)]
-        for code in codes:
-            size = len(parts[code])
-            head += (code, size >> 8, size & 0xFF)
-        key = bytes(head) + next_hop + b"".join([parts[code] for code in codes])
-        return key + _write_unknown(self.unknown) if self.unknown else key
+    @classmethod
+    def of_values(
+        cls, values: Mapping[int, bytes], next_hop: bytes = b"", unknown: tuple[UnknownAttribute, ...] = ()
+    ) -> Attributes:
+        """From sound attribute values by type code (AS numbers of 4 bytes, no NEXT_HOP, no MP_*, no AS4_*)."""
+        return cls._of_parts(written(values), next_hop, present(values), unknown)
 
-    def __getattr__(self, name: str) -> Any:
-        """Fills a slot when it is first asked for: fields, what is kept for writing, the key and its hash."""
-        field = _FIELDS.get(name)
-        value: Any
-        if field is not None:
-            raw = self._parts.get(field.code)
-            value = field.absent if raw is None else field.read(raw)
-        elif name in _KEPT:
-            value = {}
-        elif name == "key":
-            value = self._make_key()
-        elif name == "_hash":
-            value = hash(self.key)
-        else:
-            raise AttributeError(name)
-        setattr(self, name, value)
+    @classmethod
+    def _of_parts(
+        cls, parts: Mapping[int, bytes], next_hop: bytes, bits: int, unknown: tuple[UnknownAttribute, ...]
+    ) -> Attributes:
+        key = BYTE[len(next_hop)] + next_hop + canonical(parts)
+        if unknown:
+            unknown = tuple(sorted(unknown, key=_by_code))
+            key += write_unknown(unknown)
+        return cls(key, next_hop, bits, unknown)
+
+    # --- fields ------------------------------------------------------------------------------------------------------
+
+    @property
+    def origin(self) -> int | None:
+        return self._number(_ORIGIN)
+
+    @property
+    def med(self) -> int | None:
+        return self._number(_MED)
+
+    @property
+    def local_pref(self) -> int | None:
+        return self._number(_LOCAL_PREF)
+
+    @property
+    def originator_id(self) -> int | None:
+        return self._number(_ORIGINATOR_ID)
+
+    def _number(self, code: int) -> int | None:
+        raw = self.raw(code)
+        return None if raw is None else int.from_bytes(raw, "big")
+
+    @property
+    def as_path(self) -> AsPath:
+        path = self._as_path
+        if path is None:
+            raw = self.raw(_AS_PATH)
+            path = self._as_path = _EMPTY_PATH if raw is None else AsPath.from_bytes(raw)
+        return path
+
+    @property
+    def atomic_aggregate(self) -> bool:
+        return bool(self.present >> _ATOMIC_AGGREGATE & 1)
+
+    @property
+    def communities(self) -> tuple[int, ...]:
+        raw = self.raw(_COMMUNITIES)
+        return () if raw is None else _numbers(raw)
+
+    @property
+    def cluster_list(self) -> tuple[int, ...]:
+        raw = self.raw(_CLUSTER_LIST)
+        return () if raw is None else _numbers(raw)
+
+    @property
+    def ext_communities(self) -> tuple[bytes, ...]:
+        found = self._ext_communities
+        if found is None:
+            raw = self.raw(_EXT_COMMUNITIES)
+            found = self._ext_communities = () if raw is None else _eights(raw)
+        return found
+
+    @property
+    def aggregator(self) -> Aggregator | None:
+        found: Aggregator | None = self._field("aggregator")
+        return found
+
+    @property
+    def pmsi(self) -> PmsiTunnel | None:
+        found: PmsiTunnel | None = self._field("pmsi")
+        return found
+
+    @property
+    def edge_discovery(self) -> tuple[Edge, ...]:
+        found: tuple[Edge, ...] = self._field("edge_discovery")
+        return found
+
+    @property
+    def edge_forwarding(self) -> tuple[ForwardingEdge, ...]:
+        found: tuple[ForwardingEdge, ...] = self._field("edge_forwarding")
+        return found
+
+    @property
+    def origin_vn_path(self) -> tuple[bytes, ...]:
+        found: tuple[bytes, ...] = self._field("origin_vn_path")
+        return found
+
+    @property
+    def large_communities(self) -> tuple[tuple[int, int, int], ...]:
+        found: tuple[tuple[int, int, int], ...] = self._field("large_communities")
+        return found
+
+    def _field(self, name: str) -> Any:
+        """A field that few sets have, remembered when it is there."""
+        field = _FIELDS[name]
+        if not self.present >> field.code & 1:
+            return field.absent
+        if self._fields is None:
+            self._fields = {}
+        elif field.code in self._fields:
+            return self._fields[field.code]
+        value = self._fields[field.code] = field.read(self.raw(field.code) or b"")
         return value
+
+    def raw(self, code: int) -> bytes | None:
+        """The value of one attribute as bytes (AS numbers of 4 bytes), None when it is absent."""
+        if not self.present >> code & 1:
+            return None
+        key = self.key
+        offset = 1 + key[0]
+        while True:
+            if key[offset] & EXTENDED_LENGTH:
+                start = offset + 4
+                after = start + (key[offset + 2] << 8 | key[offset + 3])
+            else:
+                start = offset + 3
+                after = start + key[offset + 2]
+            if key[offset + 1] == code:
+                return key[start:after]
+            offset = after
+
+    def _parts(self) -> dict[int, bytes]:
+        """Whole attributes, with flags, type and length, by type code."""
+        key = self.key
+        end = len(key) - (len(write_unknown(self.unknown)) if self.unknown else 0)
+        offset = 1 + key[0]
+        parts: dict[int, bytes] = {}
+        while offset < end:
+            if key[offset] & EXTENDED_LENGTH:
+                after = offset + 4 + (key[offset + 2] << 8 | key[offset + 3])
+            else:
+                after = offset + 3 + key[offset + 2]
+            parts[key[offset + 1]] = key[offset:after]
+            offset = after
+        return parts
+
+    @property
+    def values(self) -> dict[int, bytes]:
+        """The attributes' values by type code, as `of_values` takes them."""
+        return {code: part[4 if part[0] & EXTENDED_LENGTH else 3 :] for code, part in self._parts().items()}
+
+    # --- other sets --------------------------------------------------------------------------------------------------
 
     @classmethod
     def make(cls, **fields: Unpack[Fields]) -> Attributes:
         """A set of the fields given; ORIGIN is IGP and AS_PATH empty unless said otherwise."""
-        blank = cls({_T.ORIGIN: b"\x00", _T.AS_PATH: b""})
-        return blank.replace(**fields)
+        return _BLANK.replace(**fields)
 
     def replace(self, **fields: Unpack[Fields]) -> Attributes:
         """The same set with some fields changed; community lists are sorted and freed of duplicates."""
-        parts = dict(self._parts)
-        next_hop, unknown = self.next_hop, self.unknown
+        parts = self._parts()
+        next_hop, unknown, bits = self.next_hop, self.unknown, self.present
         for name, value in fields.items():
             if name == "next_hop":
                 next_hop = value  # type: ignore[assignment]  # a TypedDict's items() are objects
@@ -243,46 +353,39 @@ class Attributes:
                 unknown = value  # type: ignore[assignment]
             else:
                 field = _FIELDS[name]
+                code = field.code
                 if value is None or value == () or value is False:
-                    parts.pop(field.code, None)
+                    if bits >> code & 1:
+                        del parts[code]
+                        bits ^= 1 << code
                 else:
-                    parts[field.code] = field.write(value)
-        return Attributes(parts, next_hop, unknown)
-
-    def raw(self, code: int) -> bytes | None:
-        """The value of one attribute as bytes (AS numbers of 4 bytes), None when it is absent."""
-        return self._parts.get(code)
+                    parts[code] = _write_attribute(code, field.write(value))
+                    bits |= 1 << code
+        return self._of_parts(parts, next_hop, bits, unknown)
 
     @property
     def codes(self) -> tuple[int, ...]:
         """The type codes present, without next hop and unknown ones."""
-        return tuple(self._parts)
+        return tuple(self._parts())
+
+    # --- for the wire ------------------------------------------------------------------------------------------------
 
     def encode(self, as4: bool, behaviour: Behaviour = CONTRAIL) -> bytes:
-        """The attribute section without NEXT_HOP and MP_*, for a session with or without 4-byte AS numbers. Cached."""
-        variant = (as4, behaviour.contrail_attribute_order, behaviour.omit_zero_med)
-        encoded = self._encoded.get(variant)
-        if encoded is None:
-            encoded = self._encoded[variant] = self._encode(*variant)
-        return encoded
-
-    def _encode(self, as4: bool, contrail_order: bool, omit_zero_med: bool) -> bytes:
-        parts = self._parts if as4 else self._narrowed()
-        written = {
-            code: _write_attribute(code, value)
-            for code, value in parts.items()
-            if not (omit_zero_med and code == _MED and value == _NO_MED)
-        }
-        if contrail_order:
-            known = b"".join([written[code] for code in CONTRAIL_ORDER if code in written])
-            return known + _write_unknown(self.unknown)
+        """The attribute section without NEXT_HOP and MP_*, for a session with or without 4-byte AS numbers."""
+        if as4 and behaviour.contrail_attribute_order and not (behaviour.omit_zero_med and _ZERO_MED in self.key):
+            return self.key[1 + len(self.next_hop) :]
+        parts = self._parts() if as4 else written(self._narrowed())
+        if behaviour.omit_zero_med and parts.get(_MED) == _ZERO_MED:
+            del parts[_MED]
+        if behaviour.contrail_attribute_order:
+            return canonical(parts) + write_unknown(self.unknown)
         for unknown in self.unknown:
-            written[unknown.code] = _write_unknown((unknown,))
-        return b"".join([written[code] for code in sorted(written)])
+            parts[unknown.code] = write_unknown((unknown,))
+        return b"".join([parts[code] for code in sorted(parts)])
 
     def _narrowed(self) -> dict[int, bytes]:
         """The values for an old speaker: AS_TRANS in AS_PATH and AGGREGATOR, the truth beside (RFC 6793 4.2.2)."""
-        parts = dict(self._parts)
+        parts = self.values
         path = parts.get(_T.AS_PATH)
         if path is not None:
             segments = self.as_path.segments
@@ -301,9 +404,13 @@ class Attributes:
         return self is other or (isinstance(other, Attributes) and self.key == other.key)
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self.key)
 
     def __repr__(self) -> str:
-        present = {name: getattr(self, name) for name, field in _FIELDS.items() if field.code in self._parts}
-        fields = ", ".join(f"{name}={value!r}" for name, value in present.items())
+        there = {name: getattr(self, name) for name, field in _FIELDS.items() if self.present >> field.code & 1}
+        fields = ", ".join(f"{name}={value!r}" for name, value in there.items())
         return f"Attributes(next_hop={self.next_hop.hex()}, {fields}{', unknown=…' if self.unknown else ''})"
+
+
+_BLANK = Attributes.of_values({_ORIGIN: b"\x00", _AS_PATH: b""})
+"""ORIGIN IGP and an empty AS_PATH: what `make` begins with."""

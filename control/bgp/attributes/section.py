@@ -11,32 +11,33 @@ from typing import Final
 
 from contrail_emulator.base.behaviour import Behaviour
 
-from ..family import Family
 from ..notification import Code, MessageError, UpdateError
 from . import aggregator, as_path, edge
-from .attributes import Attributes, UnknownAttribute
+from .attributes import BYTE, Attributes, UnknownAttribute, canonical, present, write_unknown, written
 from .table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, PARTIAL, SPECS, AttributeType, Spec, Verdict, attribute_name
 
 _T = AttributeType
 _ORIGIN, _AS_PATH, _NEXT_HOP, _LOCAL_PREF = (int(t) for t in (_T.ORIGIN, _T.AS_PATH, _T.NEXT_HOP, _T.LOCAL_PREF))
 _MP_REACH, _MP_UNREACH = int(_T.MP_REACH_NLRI), int(_T.MP_UNREACH_NLRI)
+_MP_BITS: Final = 1 << _MP_REACH | 1 << _MP_UNREACH
 _AS4_PATH, _AS4_AGGREGATOR = int(_T.AS4_PATH), int(_T.AS4_AGGREGATOR)
-_SORTED: Final = ((int(_T.COMMUNITIES), 4), (int(_T.EXTENDED_COMMUNITIES), 8))
-"""Lists whose order says nothing, and the size of an element."""
 _MANDATORY: Final = (_ORIGIN, _AS_PATH)
 _MANDATORY_IBGP: Final = (_ORIGIN, _AS_PATH, _LOCAL_PREF)
 _PLAIN_SEGMENTS = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
 _MAX_NEXT_HOPS = 64
 _ANY_LENGTH = range(4097)
 
-_Plain = tuple[int, Container[int], "Callable[[bytes, Context], bool] | None"]
+Check = Callable[[bytes, "Context"], bool]
+"""Whether a value of an allowed length is sound."""
+
+_Plain = tuple[int, Container[int], Check | None]
 """Flags, lengths and check of the value."""
 
 
 class Context:
     """What the reading of an attribute section depends on, the same for a whole session."""
 
-    __slots__ = ("as4", "behaviour", "ibgp", "plain")
+    __slots__ = ("as4", "behaviour", "extra_checks", "ibgp", "plain")
 
     as4: Final[bool]
     ibgp: Final[bool]
@@ -47,33 +48,42 @@ class Context:
         self.ibgp = ibgp
         self.behaviour = behaviour
         self.plain: dict[int, _Plain] = {
-            code: (spec.flags, spec.lengths or _ANY_LENGTH, _CHECKS.get(code))
+            code: (spec.flags, spec.lengths or _ANY_LENGTH, CHECKS.get(code))
             for code, spec in SPECS.items()
             if not (spec.ibgp_only and not ibgp)
             and not (code == _T.LARGE_COMMUNITY and behaviour.drop_large_communities)
             and code != _T.ATOMIC_AGGREGATE
         }
         """Attributes whose flags, length and value say everything: the quick way through a section."""
+        self.extra_checks: dict[int, Check] = {}
+        """What else must hold of a value that is to be kept as it came."""
+        if behaviour.sort_communities:
+            self.extra_checks |= {code: check for code, _, check in _SORTED}
+        if not ibgp:
+            self.extra_checks[_AS_PATH] = _begins_with_a_number
 
 
 class Section:
     """A sound attribute section, and the sets made of it with each next hop seen."""
 
     __slots__ = (
+        "_hop",
         "_made",
+        "_others",
         "boundaries",
         "classic_next_hop",
         "faults",
-        "parts",
+        "known",
+        "present",
         "reach_fault",
-        "seen",
         "unknown",
         "withdraw",
     )
 
     def __init__(
         self,
-        parts: dict[int, bytes],
+        known: bytes,
+        present: int,
         unknown: tuple[UnknownAttribute, ...],
         classic_next_hop: bytes | None,
         faults: tuple[str, ...],
@@ -83,9 +93,10 @@ class Section:
     ) -> None:
         self.boundaries = boundaries
         """Where an attribute begins, and the end: MP_REACH_NLRI may have stood at any of these."""
-        self.seen: dict[bytes, tuple[Family, Attributes]] = {}
-        """What announcements without a fault came to, by MP_REACH_NLRI up to its routes (empty: classic field)."""
-        self.parts = parts
+        self.known = known
+        """The attributes in their canonical form, without NEXT_HOP."""
+        self.present = present
+        """Their type codes as bits."""
         self.unknown = unknown
         self.classic_next_hop = classic_next_hop
         """Value of NEXT_HOP, None when absent."""
@@ -94,29 +105,34 @@ class Section:
         """RFC 7606: routes announced with this section count as withdrawn."""
         self.reach_fault = reach_fault
         """What makes the section unfit for announcing routes (a mandatory attribute is missing)."""
-        self._made: dict[bytes, Attributes] = {}
+        self._hop = b""
+        self._made: Attributes | None = None
+        self._others: dict[bytes, Attributes] | None = None
 
     @property
     def usual(self) -> bool:
         """Without any fault, fit for announcing routes, and without MP_REACH_NLRI or MP_UNREACH_NLRI."""
-        parts = self.parts
-        faulty = self.faults or self.withdraw or self.reach_fault is not None
-        return not faulty and _MP_REACH not in parts and _MP_UNREACH not in parts
+        return not (self.faults or self.withdraw or self.reach_fault is not None or self.present & _MP_BITS)
 
     def attributes(self, next_hop: bytes) -> Attributes:
         """The set with this next hop; the same object each time."""
-        made = self._made.get(next_hop)
+        made = self._made
         if made is None:
-            if len(self._made) >= _MAX_NEXT_HOPS:
-                self._made.clear()
-            made = self._made[next_hop] = Attributes(self.parts, next_hop, self.unknown)
-        return made
+            self._hop = next_hop
+            made = self._made = self._make(next_hop)
+            return made
+        if self._hop == next_hop:
+            return made
+        others = self._others
+        if others is None or len(others) >= _MAX_NEXT_HOPS:
+            others = self._others = {}
+        found = others.get(next_hop)
+        if found is None:
+            found = others[next_hop] = self._make(next_hop)
+        return found
 
-    def remember(self, head: bytes, family: Family, attributes: Attributes) -> None:
-        """Notes what an announcement with this section came to."""
-        if len(self.seen) >= _MAX_NEXT_HOPS:
-            self.seen.clear()
-        self.seen[head] = family, attributes
+    def _make(self, next_hop: bytes) -> Attributes:
+        return Attributes(BYTE[len(next_hop)] + next_hop + self.known, next_hop, self.present, self.unknown)
 
 
 class NotFramed(ValueError):
@@ -202,7 +218,7 @@ class SectionReader:
         if spec.lengths is not None and len(value) not in spec.lengths:
             self._fault(spec, UpdateError.ATTRIBUTE_LENGTH, offset, after, f"length {len(value)}")
             return
-        check = _CHECKS.get(code)
+        check = CHECKS.get(code)
         if check is not None and not check(value, self._context):
             self._fault(spec, spec.subcode, offset, after, f"value {value[:32].hex()}")
             return
@@ -249,13 +265,15 @@ class SectionReader:
         if not self._context.as4:
             self._widen(as4_path, as4_aggregator)
         if self._behaviour.sort_communities:
-            for code, unit in _SORTED:
+            for code, unit, is_sorted in _SORTED:
                 value = parts.get(code)
-                if value is not None and len(value) > unit and not _is_sorted_pair(value, unit):
+                if value is not None and not is_sorted(value, self._context):
                     parts[code] = b"".join(sorted({value[i : i + unit] for i in range(0, len(value), unit)}))
+        unknown = tuple(sorted(self._unknown, key=lambda attribute: attribute.code))
         return Section(
-            parts,
-            tuple(self._unknown),
+            canonical(written(parts)) + write_unknown(unknown),
+            present(parts),
+            unknown,
             next_hop,
             tuple(self._faults),
             self._withdraw,
@@ -282,14 +300,20 @@ class SectionReader:
             if code not in parts:
                 return missing(code)
         path = parts[_AS_PATH]
-        if not ibgp and (not path or not path[1]):
+        if not ibgp and not _begins_with_a_number(path, self._context):
             return MessageError(Code.UPDATE, UpdateError.MALFORMED_AS_PATH, b"", "empty AS_PATH from an eBGP peer")
         return None
 
 
-def _is_sorted_pair(value: bytes, unit: int) -> bool:
-    """The commonest list that needs no sorting."""
-    return len(value) == 2 * unit and value[:unit] < value[unit:]
+def _is_sorted(value: bytes, unit: int) -> bool:
+    """Whether a list of elements of this size is in ascending order and free of duplicates."""
+    size = len(value)
+    if size == unit:
+        return True
+    if size == 2 * unit:
+        return value[:unit] < value[unit:]
+    elements = [value[i : i + unit] for i in range(0, size, unit)]
+    return elements == sorted(set(elements))
 
 
 def missing(code: int) -> MessageError:
@@ -321,7 +345,7 @@ def _next_hop(value: bytes, context: Context) -> bool:
     return value != b"\x00\x00\x00\x00"
 
 
-_CHECKS: Mapping[int, Callable[[bytes, Context], bool]] = {
+CHECKS: Mapping[int, Check] = {
     _T.ORIGIN: _origin,
     _T.AS_PATH: _as_path,
     _T.AS4_PATH: _as4_path,
@@ -330,3 +354,25 @@ _CHECKS: Mapping[int, Callable[[bytes, Context], bool]] = {
     _T.EDGE_DISCOVERY: lambda value, context: edge.is_sound_discovery(value),
     _T.EDGE_FORWARDING: lambda value, context: edge.is_sound_forwarding(value),
 }
+
+
+# --- what a value must be beyond that, to be kept as it came ---------------------------------------------------------
+
+
+def _begins_with_a_number(path: bytes, context: Context) -> bool:
+    return len(path) > 1 and path[1] > 0
+
+
+def _sorted_fours(value: bytes, context: Context) -> bool:
+    return _is_sorted(value, 4)
+
+
+def _sorted_eights(value: bytes, context: Context) -> bool:
+    return _is_sorted(value, 8)
+
+
+_SORTED: Final = (
+    (int(_T.COMMUNITIES), 4, _sorted_fours),
+    (int(_T.EXTENDED_COMMUNITIES), 8, _sorted_eights),
+)
+"""Lists whose order says nothing, and the size of an element."""

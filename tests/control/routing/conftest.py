@@ -45,7 +45,7 @@ class PickleEncoder:
 
     def _pack(self, verb: str, table: str, instance: str, body: Any, routes: Sequence[Any]) -> bytes:
         sets = {a.key: a for _, paths in routes for a, _ in paths}
-        fields = {key: (dict(a._parts), a.next_hop) for key, a in sets.items()}
+        fields = {key: (a.values, a.next_hop) for key, a in sets.items()}
         data = pickle.dumps((verb, table, instance, body, fields))
         return len(data).to_bytes(LENGTH, "big") + data
 
@@ -78,7 +78,7 @@ class Sink:
         for verb, _, _, body, fields in read_messages(message):
             if verb == "reach":
                 for key, paths in body:
-                    self.rib[key] = [(Attributes(*fields[a]), payload) for a, payload in paths]
+                    self.rib[key] = [(Attributes.of_values(*fields[a]), payload) for a, payload in paths]
                     self.log.append(("reach", key))
             elif verb == "olist":
                 for key, olist in body:

@@ -279,6 +279,6 @@ def test_intern_table_is_empty_when_all_are_released(meds: list[int]) -> None:
 
 def test_sets_with_the_same_bytes_but_another_next_hop_differ() -> None:
     """The key must not let the next hop's bytes run into the attributes."""
-    one = Attributes({}, HOP)
-    other = Attributes({}, HOP + bytes(12))
+    one = Attributes.of_values({}, HOP)
+    other = Attributes.of_values({}, HOP + bytes(12))
     assert one.key != other.key

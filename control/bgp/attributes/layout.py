@@ -1,0 +1,69 @@
+"""Where the attributes stand in a section: the sections of a peer mostly differ in values and not in their shape.
+
+A section with the lengths and types of an earlier one is cut by a few slices, without looking at each attribute.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Final
+
+from .attributes import present
+from .section import CHECKS, Check, Context, Section
+from .table import CONTRAIL_ORDER, SPECS, AttributeType
+
+_NEXT_HOP: Final = int(AttributeType.NEXT_HOP)
+_AS4: Final = frozenset((int(AttributeType.AS4_PATH), int(AttributeType.AS4_AGGREGATOR)))
+_HEAD: Final = 3
+"""Flags, type and length in the short form."""
+
+
+class Layout:
+    """The shape of a sound section in which every attribute is written as the canonical form has it."""
+
+    __slots__ = ("_boundaries", "_checks", "_heads", "_next_hop", "_order", "_present", "_take_heads", "size")
+
+    def __init__(self, data: bytes, places: dict[int, int], context: Context) -> None:
+        """`places`: where each attribute of `data` begins, by type code, in the order of the bytes."""
+        starts = list(places.values())
+        self.size = len(data)
+        self._boundaries = frozenset((*starts, len(data)))
+        ends = dict(zip(places, [*starts[1:], len(data)], strict=True))
+        self._take_heads = itemgetter(*[slice(start, start + _HEAD) for start in starts])
+        self._heads: tuple[bytes, ...] = self._take_heads(data)
+        self._order = itemgetter(*[slice(places[code], ends[code]) for code in CONTRAIL_ORDER if code in places])
+        hop = places.get(_NEXT_HOP)
+        self._next_hop = None if hop is None else slice(hop + _HEAD, ends[_NEXT_HOP])
+        self._present = present(code for code in places if code != _NEXT_HOP)
+        self._checks: list[tuple[Check, slice]] = [
+            (check, slice(place + _HEAD, ends[code]))
+            for code, place in places.items()
+            for check in (CHECKS.get(code), context.extra_checks.get(code))
+            if check is not None
+        ]
+
+    @classmethod
+    def of(cls, data: bytes, context: Context) -> Layout | None:
+        """The layout of a section that SectionReader found usual; None when it has something out of the ordinary."""
+        if not context.as4:
+            return None
+        places: dict[int, int] = {}
+        offset = 0
+        while offset < len(data):
+            flags, code = data[offset], data[offset + 1]
+            if code not in context.plain or code in _AS4 or code in places or flags != SPECS[code].flags:
+                return None
+            places[code] = offset
+            offset += _HEAD + data[offset + 2]
+        return cls(data, places, context) if len(places) > 2 else None
+
+    def read(self, data: bytes, context: Context) -> Section | None:
+        """The section, when it has this layout and its values are sound."""
+        if len(data) != self.size or self._take_heads(data) != self._heads:
+            return None
+        for check, place in self._checks:
+            if not check(data[place], context):
+                return None
+        next_hop = None if self._next_hop is None else data[self._next_hop]
+        known = b"".join(self._order(data))
+        return Section(known, self._present, (), next_hop, (), False, None, self._boundaries)
