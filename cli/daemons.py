@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from twisted.python.failure import Failure
 
 from contrail_emulator.base.conf import ConfError, ConfFile
 from contrail_emulator.config.drivers import DriverMissing
+from contrail_emulator.control.xmpp.tls import TlsError
+from contrail_emulator.lab import state
+from contrail_emulator.lab.errors import LabError
 
 from .daemons_conf import log_of
 from .daemons_kinds import AgentDaemon, ConfigNodeDaemon, ControlDaemon, Daemon, DnsDaemon
@@ -38,7 +42,7 @@ def _daemon(name: str, make: Make, summary: str, *, database: bool = True, secti
             conf = read()
             _start_log(context, conf, section)
             return run(lambda reactor: _run(reactor, make, read, conf, database))
-        except (ConfError, DriverMissing) as error:
+        except (ConfError, DriverMissing, TlsError) as error:
             raise click.ClickException(str(error)) from error
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
@@ -116,9 +120,24 @@ async def _run(reactor: Any, make: Make, read: Callable[[], ConfFile], conf: Con
 
 
 async def _serve(daemon: Daemon) -> int:
-    print(f"{await daemon.start()}", flush=True)
-    forever: Deferred[int] = Deferred()
-    return await forever
+    started = await daemon.start()
+    print(started.line, flush=True)
+    file = _advertise(started.state)
+    try:
+        forever: Deferred[int] = Deferred()
+        return await forever
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
+
+
+def _advertise(daemon: state.DaemonState) -> Path | None:
+    """Leaves a state file, so that `show` finds the daemon; it works without one, too."""
+    try:
+        return state.write(state.LabState(daemon.name, os.getpid(), (daemon,)))
+    except LabError as error:
+        log.warn("contrail-emulator show will not find this daemon: {error}", error=error)
+        return None
 
 
 def _reload(daemon: Daemon, read: Callable[[], ConfFile]) -> None:

@@ -16,7 +16,15 @@ from types import MappingProxyType
 from contrail_emulator.agent.settings import AgentSettings, DnsServerAddress, Timers
 from contrail_emulator.base.conf import ConfError, ConfFile
 from contrail_emulator.base.servers import Endpoint, parse_servers
-from contrail_emulator.config.backends import CASSANDRA_PORT, RABBITMQ_PORT, ZOOKEEPER_PORT, ConfigDbSettings
+from contrail_emulator.config.backends import (
+    CASSANDRA_PORT,
+    RABBITMQ_PORT,
+    TLS_VERSIONS,
+    ZOOKEEPER_PORT,
+    ConfigDbSettings,
+    tls_files,
+)
+from contrail_emulator.config.tls import TlsFiles
 from contrail_emulator.control.node import ControlSettings
 from contrail_emulator.control.xmpp.tls import TlsSettings
 from contrail_emulator.dns.settings import DnsSettings
@@ -42,7 +50,6 @@ _OLDER = (
     " stale_or_eor_timeout_increment peer_response_wait_time"
 )
 _DISCOVERY = "port server ssl cert key cacert"
-_TLS = " xmpp_server_cert xmpp_server_key xmpp_ca_cert"
 _READER = {
     "CONFIGDB": _DATABASE,
     "IFMAP": _DATABASE + _OLDER,
@@ -51,11 +58,11 @@ _READER = {
 }
 
 CONTROL_KNOWN: Table = MappingProxyType(
-    {"DEFAULT": f"{_LOG}{_TLS} bgp_config_file task_track_run_time test_mode tcp_hold_time optimize_snat", **_READER}
+    {"DEFAULT": f"{_LOG} bgp_config_file task_track_run_time test_mode tcp_hold_time optimize_snat", **_READER}
 )
 DNS_KNOWN: Table = MappingProxyType(
     {
-        "DEFAULT": f"{_LOG}{_TLS} dns_config_file named_config_file named_config_directory named_log_file"
+        "DEFAULT": f"{_LOG} dns_config_file named_config_file named_config_directory named_log_file"
         " rndc_config_file rndc_secret named_max_cache_size named_max_retransmissions named_retransmission_interval"
         " test_mode",
         **_READER,
@@ -64,9 +71,9 @@ DNS_KNOWN: Table = MappingProxyType(
 CONFIG_KNOWN: Table = MappingProxyType(
     {
         "DEFAULTS": f"{_LOG} listen_ip_addr listen_port admin_port api_server_ip api_server_port api_server_use_ssl"
-        " worker_id rabbit_ha_mode rabbit_max_pending_updates rabbit_health_check_interval kombu_ssl_version"
-        " kombu_ssl_keyfile kombu_ssl_certfile kombu_ssl_ca_certs auth aaa_mode multi_tenancy cloud_admin_role"
-        " global_read_only_role max_requests max_request_size paginate_count stale_lock_seconds object_cache_entries"
+        " worker_id rabbit_max_pending_updates rabbit_health_check_interval auth aaa_mode multi_tenancy"
+        " cloud_admin_role global_read_only_role max_requests max_request_size paginate_count stale_lock_seconds"
+        " object_cache_entries"
         " object_cache_exclude_types list_optimization_enabled region_name config_api_ssl_enable"
         " config_api_ssl_keyfile config_api_ssl_certfile config_api_ssl_ca_cert tcp_keepalive_enable"
         " tcp_keepalive_idle_time tcp_keepalive_interval tcp_keepalive_probes amqp_timeout watch_keepalive_interval"
@@ -74,7 +81,7 @@ CONFIG_KNOWN: Table = MappingProxyType(
         " bgpaas_port_start bgpaas_port_end zk_timeout trace_file yield_in_evaluate disc_server_ip disc_server_port"
         " disc_server_ssl disc_server_cert disc_server_key disc_server_cacert ifmap_server_ip ifmap_server_port"
         " ifmap_username ifmap_password ifmap_certauth_port ifmap_queue_size ifmap_max_message_size"
-        " ifmap_health_check_interval rabbit_use_ssl",
+        " ifmap_health_check_interval",
         "KEYSTONE": "auth_host auth_port auth_protocol admin_user admin_password admin_tenant_name insecure cafile"
         " certfile keyfile auth_type password auth_url default_domain_id",
         "CASSANDRA": "cassandra_user cassandra_password cassandra_driver",
@@ -84,7 +91,7 @@ CONFIG_KNOWN: Table = MappingProxyType(
 )
 AGENT_KNOWN: Table = MappingProxyType(
     {
-        "DEFAULT": f"{_LOG}{_TLS} agent_mode agent_base_directory agent_mock derived_stats dhcp_relay_mode hostname"
+        "DEFAULT": f"{_LOG} agent_mode agent_base_directory agent_mock derived_stats dhcp_relay_mode hostname"
         " log_flow measure_queue_delay min_aap_prefix_len mirror_client_port pkt0_tx_buffers platform"
         " subnet_hosts_resolvable tsn_servers vmi_vm_vn_uve_interval vr_object_high_watermark"
         " physical_interface_address physical_interface_mac",
@@ -181,51 +188,44 @@ class AgentConf:
 
 def control_conf(conf: ConfFile) -> ControlConf:
     """Raises ConfError."""
-    host, bind, listen = _addresses(conf)
-    if conf.boolean("DEFAULT", "xmpp_auth_enable", False):
-        raise ConfError("DEFAULT.xmpp_auth_enable: expected false: this control node has no TLS")
+    host, bind = _addresses(conf)
     settings = ControlSettings(
         name=conf.text("DEFAULT", "hostname") or socket.gethostname(),
-        address=listen,
+        address=bind,
         bgp_port=conf.port("DEFAULT", "bgp_port", 179),
         xmpp_port=conf.port("DEFAULT", "xmpp_server_port", 5269),
         introspect_port=conf.port("DEFAULT", "http_server_port", 8083),
         introspect_address=bind,
+        tls=_xmpp_tls(conf, "xmpp_auth_enable"),
     )
     database = ConfigDbSettings.from_conf(conf, host)
-    return ControlConf(settings, database, _warnings(conf, CONTROL_KNOWN, CONTROL_NOT_DONE))
+    warnings = (*_unverified(database), *_warnings(conf, CONTROL_KNOWN, CONTROL_NOT_DONE))
+    return ControlConf(settings, database, warnings)
 
 
 def dns_conf(conf: ConfFile) -> DnsConf:
     """Raises ConfError."""
-    host, bind, listen = _addresses(conf)
-    tls = None
-    if conf.boolean("DEFAULT", "xmpp_dns_auth_enable", False):
-        folder = "/etc/contrail/ssl"
-        tls = TlsSettings(
-            conf.text("DEFAULT", "xmpp_server_cert", f"{folder}/certs/server.pem"),
-            conf.text("DEFAULT", "xmpp_server_key", f"{folder}/private/server-privkey.pem"),
-            conf.text("DEFAULT", "xmpp_ca_cert", f"{folder}/certs/ca-cert.pem"),
-        )
+    host, bind = _addresses(conf)
     settings = DnsSettings(
         hostname=conf.text("DEFAULT", "hostname") or socket.gethostname(),
-        address=listen,
+        address=bind,
         port=conf.port("DEFAULT", "dns_server_port", 53),
         xmpp_port=conf.port("EMULATOR", "xmpp_port", 8093),
         host_ip=host,
         forwarders=_resolvers(Path("/etc/resolv.conf"), {host, bind}),
-        tls=tls,
+        tls=_xmpp_tls(conf, "xmpp_dns_auth_enable"),
     )
     introspect = (bind, conf.port("DEFAULT", "http_server_port", 8092))
-    return DnsConf(settings, ConfigDbSettings.from_conf(conf, host), introspect, _warnings(conf, DNS_KNOWN))
+    database = ConfigDbSettings.from_conf(conf, host)
+    return DnsConf(settings, database, introspect, (*_unverified(database), *_warnings(conf, DNS_KNOWN)))
 
 
 def config_node_conf(conf: ConfFile) -> ConfigNodeConf:
     """Raises ConfError."""
     section = "DEFAULTS"
-    for option in ("rabbit_use_ssl", "api_server_use_ssl"):
-        if conf.boolean(section, option, False):
-            raise ConfError(f"{section}.{option}: expected false: the emulator does not do this yet")
+    if conf.boolean(section, "api_server_use_ssl", False):
+        raise ConfError(f"{section}.api_server_use_ssl: expected false: the emulator needs no API server")
+    conf.choice(section, "kombu_ssl_version", "", TLS_VERSIONS)
     moved: list[str] = []
     cassandra = []
     for server in _servers(conf, "cassandra_server_list", "127.0.0.1", CASSANDRA_PORT):
@@ -244,7 +244,14 @@ def config_node_conf(conf: ConfFile) -> ConfigNodeConf:
         rabbitmq_user=conf.text(section, "rabbit_user", "guest"),
         rabbitmq_password=conf.text(section, "rabbit_password", "guest"),
         rabbitmq_vhost=_none(conf.text(section, "rabbit_vhost")).strip("/"),
+        rabbitmq_ha_mode=conf.boolean(section, "rabbit_ha_mode", False),
         cluster_id=conf.text(section, "cluster_id"),
+        cassandra_tls=tls_files(conf, section, "cassandra_use_ssl", "cassandra_ca_certs")
+        or tls_files(conf, "CASSANDRA", "cassandra_use_ssl", "cassandra_ca_certs"),
+        rabbitmq_tls=tls_files(
+            conf, section, "rabbit_use_ssl", "kombu_ssl_ca_certs", "kombu_ssl_certfile", "kombu_ssl_keyfile"
+        ),
+        zookeeper_tls=_zookeeper_tls(conf, section) or _zookeeper_tls(conf, "ZOOKEEPER"),
     )
     address = conf.address(section, "http_server_ip", "127.0.0.1")
     return ConfigNodeConf(
@@ -252,7 +259,7 @@ def config_node_conf(conf: ConfFile) -> ConfigNodeConf:
         (address, conf.port(section, "http_server_port", 8087)),
         f"schema_transformer.{socket.getfqdn()}",
         conf.boolean(section, "logical_routers_enabled", True),
-        (*moved, *_warnings(conf, CONFIG_KNOWN, CONFIG_NOT_DONE, ("QUOTA.",))),
+        (*moved, *_unverified(database), *_warnings(conf, CONFIG_KNOWN, CONFIG_NOT_DONE, ("QUOTA.",))),
     )
 
 
@@ -266,9 +273,6 @@ def agent_conf(conf: ConfFile) -> AgentConf:
         tunnel = address
     if not _is_ipv4(tunnel) or (length and not (length.isdigit() and 0 < int(length) <= 32)):
         raise ConfError(f"{host}.ip: expected ADDRESS/LENGTH, IPv4")
-    for option in ("xmpp_auth_enable", "xmpp_dns_auth_enable"):
-        if conf.boolean("DEFAULT", option, False):
-            raise ConfError(f"DEFAULT.{option}: expected false: this agent has no TLS")
     conf.choice("DEFAULT", "gateway_mode", "none", ("none", ""))
     conf.choice("DEFAULT", "agent_mode", "vrouter", ("vrouter",))
     emulator = "EMULATOR"
@@ -293,6 +297,8 @@ def agent_conf(conf: ConfFile) -> AgentConf:
         dns_client_port=conf.port("DNS", "dns_client_port", 8098 if not conf.has(emulator, "bind_address") else 0),
         dns_max_retries=conf.integer("DNS", "dns_max_retries", 2, 0, 100),
         subcluster_name=conf.text("CONTROL-NODE", "subcluster_name"),
+        tls=_xmpp_tls(conf, "xmpp_auth_enable"),
+        dns_tls=_xmpp_tls(conf, "xmpp_dns_auth_enable"),
         underlay_gateway=gateways[0] if gateways else "",
         underlay_prefix_length=int(length or 32),
         timers=_timers(conf),
@@ -312,14 +318,36 @@ def log_of(conf: ConfFile, section: str) -> tuple[str | None, Path | None]:
     return (_LEVELS[level] if level else None, Path(file) if file and file != "<stdout>" else None)
 
 
-def _addresses(conf: ConfFile) -> tuple[str, str, str]:
-    """(who we are, where introspect listens, where the protocols listen).
+def _addresses(conf: ConfFile) -> tuple[str, str]:
+    """(who we are, where we listen).
 
-    The real daemons listen on every address. With `hostip` given ours take that one alone, so that several run on one
-    machine; without it, introspect stays on loopback.
+    The real daemons listen on every address. Ours take `hostip` alone, so that several run on one machine, and
+    loopback without it.
     """
     given = conf.address("DEFAULT", "hostip", "")
-    return (given, given, given) if given else (_own_address(), "127.0.0.1", "0.0.0.0")
+    return (given, given) if given else (_own_address(), "127.0.0.1")
+
+
+def _xmpp_tls(conf: ConfFile, use: str) -> TlsSettings | None:
+    """The certificate files when `use` says so (reference/xmpp.md 1.4, agent.md 1)."""
+    folder = "/etc/contrail/ssl"
+    files = TlsSettings(
+        conf.text("DEFAULT", "xmpp_server_cert", f"{folder}/certs/server.pem"),
+        conf.text("DEFAULT", "xmpp_server_key", f"{folder}/private/server-privkey.pem"),
+        conf.text("DEFAULT", "xmpp_ca_cert", f"{folder}/certs/ca-cert.pem"),
+    )
+    return files if conf.boolean("DEFAULT", use, False) else None
+
+
+def _zookeeper_tls(conf: ConfFile, section: str) -> TlsFiles | None:
+    return tls_files(
+        conf, section,
+        "zookeeper_ssl_enable", "zookeeper_ssl_ca_cert", "zookeeper_ssl_certificate", "zookeeper_ssl_keyfile",
+    )  # fmt: skip
+
+
+def _unverified(database: ConfigDbSettings) -> tuple[str, ...]:
+    return tuple(f"{name}: TLS without a CA file: anybody could play this server" for name in database.unverified)
 
 
 def _own_address() -> str:

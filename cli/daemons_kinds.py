@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from twisted.logger import Logger
 
 from contrail_emulator.agent.agent import Agent
 from contrail_emulator.agent.ksync import DataPlane, NoDataPlane
+from contrail_emulator.agent.settings import AgentSettings
 from contrail_emulator.base.conf import ConfFile
 from contrail_emulator.base.introspect import Introspect, Page
 from contrail_emulator.base.metrics import Metrics
@@ -27,18 +29,27 @@ from contrail_emulator.control.node import ControlNode
 from contrail_emulator.dns import introspect as dns_introspect
 from contrail_emulator.dns.server import DnsServer
 from contrail_emulator.lab.data_plane import ModelPlane, model_plane
+from contrail_emulator.lab.state import DaemonState
 
 from .daemons_conf import agent_conf, config_node_conf, control_conf, dns_conf
 from .daemons_store import RETRY_SECONDS, Connections
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A daemon that works: the line that says so, and for `contrail-emulator show` its kind, name and introspect."""
+
+    line: str
+    state: DaemonState
+
+
 class Daemon(Protocol):
-    """One daemon. Made from its conf file (ConfError), it opens nothing before `start`."""
+    """One daemon. Made from its conf file (ConfError, TlsError), it opens nothing before `start`."""
 
     warnings: tuple[str, ...]
 
-    async def start(self) -> str:
-        """Runs until it does its work; gives one line that says where. CannotListenError when a port is in use."""
+    async def start(self) -> Started:
+        """Runs until it does its work. CannotListenError when a port is in use."""
 
     async def stop(self) -> None:
         """Closes everything, sessions cleanly."""
@@ -60,11 +71,17 @@ class ControlDaemon:
         self._client = ConfigClient(reactor, backends.store, backends.bus, schema, Graph(), queue)
         self._node = ControlNode(reactor, read.settings, self._client, schema, rng=rng)
 
-    async def start(self) -> str:
+    async def start(self) -> Started:
         await self._node.start()
-        settings = self._node.settings
-        ports = f"bgp {settings.bgp_port}, xmpp {settings.xmpp_port}, introspect {self._node.introspect_port}"
-        return f"control node {settings.name}: {ports}"
+        name, introspect = self._node.settings.name, self._node.introspect_port
+        plane = self._node.plane
+        bgp = "none yet" if plane is None else plane.speaker.port  # there is no bgp-router of our name: none is spoken
+        return _started(
+            "control",
+            name,
+            (self._node.settings.introspect_address, introspect or 0),
+            f"control node {name}: bgp {bgp}, xmpp {self._node.xmpp_port}, introspect {introspect}",
+        )
 
     async def stop(self) -> None:
         await self._node.stop()
@@ -90,13 +107,14 @@ class DnsDaemon:
         self._introspect = Introspect(reactor, "DNS", dns_introspect.pages(self._server), metrics)
         self._at = read.introspect
 
-    async def start(self) -> str:
+    async def start(self) -> Started:
         address, port = self._at
         listening = await self._introspect.listen(port, address)
         await self._client.start()
         await self._server.start()
-        server = self._server
-        return f"dns {server.settings.hostname}: dns {server.port}, xmpp {server.xmpp_port}, introspect {listening}"
+        server, name = self._server, self._server.settings.hostname
+        line = f"dns {name}: dns {server.port}, xmpp {server.xmpp_port}, introspect {listening}"
+        return _started("dns", name, (address, listening), line)
 
     async def stop(self) -> None:
         self._client.stop()
@@ -135,14 +153,15 @@ class ConfigNodeDaemon:
             reactor, "config node", [Page("transformer", lambda _: self._rows(), "The schema transformer")], Metrics()
         )
         self._at = read.introspect
+        self._name = read.name
 
-    async def start(self) -> str:
+    async def start(self) -> Started:
         address, port = self._at
         listening = await self._introspect.listen(port, address)
         await self._connections.open()
         await self._initialise()
         self._transformer.start()  # not waited for: it may wait behind another one
-        return f"config node: introspect {listening}"
+        return _started("config", self._name, (address, listening), f"config node: introspect {listening}")
 
     async def _initialise(self) -> None:
         """The objects of a first start; two config nodes may do it at once, then one of them tries again."""
@@ -189,12 +208,13 @@ class AgentDaemon:
             uuid=lambda: uuid.UUID(int=rng.getrandbits(128), version=4),
         )
 
-    async def start(self) -> str:
+    async def start(self) -> Started:
         if self._plane is not None:
             self._plane.fabric.start()
         await self._agent.start()
-        agent = self._agent
-        return f"agent {self.settings.name}: introspect {agent.introspect_port}, port API {agent.port_api_port}"
+        agent, name = self._agent, self.settings.name
+        line = f"agent {name}: introspect {agent.introspect_port}, port API {agent.port_api_port}"
+        return _started("agent", name, (self.settings.introspect_address, agent.introspect_port or 0), line)
 
     async def stop(self) -> None:
         await self._agent.stop()
@@ -202,6 +222,25 @@ class AgentDaemon:
             await self._plane.fabric.stop()
 
     def reload(self, conf: ConfFile) -> None:
-        read = agent_conf(conf).settings
-        if read.control_nodes != self.settings.control_nodes or read.dns_servers != self.settings.dns_servers:
-            self.log.warn("agent {name}: other servers take a restart", name=self.settings.name)
+        read, name = agent_conf(conf).settings, self.settings.name
+        if read == self.settings:
+            self.log.info("agent {name}: nothing is changed", name=name)
+            return
+        moved = replace(self.settings, control_nodes=read.control_nodes, dns_servers=read.dns_servers)
+        if moved != self.settings:
+            self._agent.move(moved.control_nodes, moved.dns_servers)
+            self.settings = moved
+            self.log.info("agent {name}: moved to {servers}", name=name, servers=_listed(moved))
+        if read != moved:
+            self.log.warn("agent {name}: what changed beside the lists of servers takes a restart", name=name)
+
+
+def _listed(settings: AgentSettings) -> str:
+    controls = [f"{address}:{port}" for address, port in settings.control_nodes]
+    return " ".join([*controls, *(f"{server.address}:{server.udp_port}" for server in settings.dns_servers)]) or "none"
+
+
+def _started(kind: str, name: str, introspect: tuple[str, int], line: str) -> Started:
+    address, port = introspect
+    host = f"[{address}]" if ":" in address else address
+    return Started(line, DaemonState(kind, name, f"http://{host}:{port}"))

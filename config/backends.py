@@ -16,15 +16,21 @@ from .ids.sqlite import SqliteIds
 from .ids.zookeeper import ZooKeeperIds
 from .store import SqliteStore, Store
 from .store.cassandra import CassandraStore
+from .tls import TlsError, TlsFiles, TwistedTls
 
 CASSANDRA_PORT, RABBITMQ_PORT, ZOOKEEPER_PORT = 9042, 5672, 2181
 SECTIONS = ("CONFIGDB", "IFMAP")
 """Both names of the section: what the daemons read, and what an older document calls it (reference/config.md 8.4)."""
+TLS_VERSIONS = ("", "sslv23", "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3")
+"""What `rabbitmq_ssl_version` and `kombu_ssl_version` may say; TLS 1.2 or newer is spoken for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigDbSettings:
-    """Where configuration is, as contrail-control.conf and contrail-dns.conf say it (reference/config.md 9)."""
+    """Where configuration is, as contrail-control.conf and contrail-dns.conf say it (reference/config.md 9).
+
+    `*_tls`: certificate files when TLS is spoken there, None for plain TCP.
+    """
 
     cassandra: tuple[Endpoint, ...]
     rabbitmq: tuple[Endpoint, ...]
@@ -34,15 +40,19 @@ class ConfigDbSettings:
     rabbitmq_user: str = "guest"
     rabbitmq_password: str = "guest"
     rabbitmq_vhost: str = ""
+    rabbitmq_ha_mode: bool = False
     cluster_id: str = ""
+    cassandra_tls: TlsFiles | None = None
+    rabbitmq_tls: TlsFiles | None = None
+    zookeeper_tls: TlsFiles | None = None
 
     @classmethod
     def from_conf(cls, conf: ConfFile, host: str) -> "ConfigDbSettings":
         """The settings in a conf file; lists default to `host`. Raises ConfError."""
         section = next((name for name in SECTIONS if _given(conf, name)), SECTIONS[0])
-        for option in ("config_db_use_ssl", "rabbitmq_use_ssl", "config_db_use_etcd"):
-            if conf.boolean(section, option, False):
-                raise ConfError(f"{section}.{option}: expected false: the emulator does not do this yet")
+        if conf.boolean(section, "config_db_use_etcd", False):
+            raise ConfError(f"{section}.config_db_use_etcd: expected false: the emulator does not do this")
+        conf.choice(section, "rabbitmq_ssl_version", "", TLS_VERSIONS)
         return cls(
             cassandra=conf.servers(section, "config_db_server_list", (Endpoint(host, CASSANDRA_PORT),), CASSANDRA_PORT),
             rabbitmq=conf.servers(section, "rabbitmq_server_list", (Endpoint(host, RABBITMQ_PORT),), RABBITMQ_PORT),
@@ -51,15 +61,49 @@ class ConfigDbSettings:
             rabbitmq_user=conf.text(section, "rabbitmq_user", "guest"),
             rabbitmq_password=conf.text(section, "rabbitmq_password", "guest"),
             rabbitmq_vhost=conf.text(section, "rabbitmq_vhost").strip("/"),
-        )
+            cassandra_tls=tls_files(conf, section, "config_db_use_ssl", "config_db_ca_certs"),
+            rabbitmq_tls=tls_files(
+                conf, section, "rabbitmq_use_ssl",
+                "rabbitmq_ssl_ca_certs", "rabbitmq_ssl_certfile", "rabbitmq_ssl_keyfile",
+            ),
+        )  # fmt: skip
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """Which servers anybody could play: TLS without a CA file."""
+        tls = {"Cassandra": self.cassandra_tls, "RabbitMQ": self.rabbitmq_tls, "ZooKeeper": self.zookeeper_tls}
+        return tuple(name for name, files in tls.items() if files is not None and not files.ca)
 
     def __repr__(self) -> str:
         lists = (("cassandra", self.cassandra), ("rabbitmq", self.rabbitmq), ("zookeeper", self.zookeeper))
         return "ConfigDbSettings(" + ", ".join(f"{name}={' '.join(map(str, each))}" for name, each in lists) + ")"
 
 
+def tls_files(
+    conf: ConfFile, section: str, use: str, ca: str, certificate: str = "", key: str = ""
+) -> TlsFiles | None:
+    """What the options of these names say; None unless `use` is true.
+
+    Raises:
+        ConfError: a file cannot be used.
+    """
+    names = {"ca": ca, "certificate": certificate, "key": key}
+    texts = {part: conf.text(section, option) if option else "" for part, option in names.items()}
+    if not conf.boolean(section, use, False):
+        return None
+    files = TlsFiles(**{part: "" if text.lower() == "none" else text for part, text in texts.items()})
+    try:
+        files.context()
+    except TlsError as error:
+        raise ConfError(f"{section}.{use}: {error}") from error
+    return files
+
+
 def _given(conf: ConfFile, section: str) -> bool:
-    options = ("config_db_server_list", "rabbitmq_server_list", "rabbitmq_user", "config_db_username")
+    options = (
+        "config_db_server_list", "rabbitmq_server_list", "rabbitmq_user", "config_db_username",
+        "config_db_use_ssl", "rabbitmq_use_ssl",
+    )  # fmt: skip
     return any(conf.has(section, option) for option in options)
 
 
@@ -101,7 +145,11 @@ def embedded(reactor: Any, path: str | None = None, clock: Callable[[], float] =
 
 
 def cluster(reactor: Any, settings: ConfigDbSettings, rng: Random, clock: Callable[[], float] = time.time) -> Backends:
-    """The real servers, each list in an order of this process's own."""
+    """The real servers, each list in an order of this process's own.
+
+    Raises:
+        TlsError: certificate files cannot be used.
+    """
     return Backends(
         CassandraStore(
             reactor,
@@ -110,6 +158,7 @@ def cluster(reactor: Any, settings: ConfigDbSettings, rng: Random, clock: Callab
             user=settings.cassandra_user,
             password=settings.cassandra_password,
             cluster_id=settings.cluster_id,
+            ssl_context=None if settings.cassandra_tls is None else settings.cassandra_tls.context(),
         ),
         RabbitMqBus(
             reactor,
@@ -117,12 +166,15 @@ def cluster(reactor: Any, settings: ConfigDbSettings, rng: Random, clock: Callab
             user=settings.rabbitmq_user,
             password=settings.rabbitmq_password,
             vhost=settings.rabbitmq_vhost,
+            ha_mode=settings.rabbitmq_ha_mode,
+            tls=None if settings.rabbitmq_tls is None else TwistedTls(settings.rabbitmq_tls),
         ),
         ZooKeeperIds(
             reactor,
             tuple(ServerList(settings.zookeeper, rng)),
             prefix=f"/{settings.cluster_id}" if settings.cluster_id else "",
             clock=clock,
+            tls=settings.zookeeper_tls,
         )
         if settings.zookeeper
         else None,

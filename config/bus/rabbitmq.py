@@ -10,15 +10,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from OpenSSL.SSL import Error as TlsFault
 from twisted.internet.abstract import isIPAddress
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from contrail_emulator.base.servers import Endpoint
@@ -179,7 +181,7 @@ class RabbitMqBus:
                 if protocol is not None:
                     await subscription.attach(protocol)
                     return subscription
-            except (pika.exceptions.AMQPError, ConnectionClosed) as error:
+            except (pika.exceptions.AMQPError, ConnectionClosed, TlsFault) as error:
                 self.log.warn("bus: queue {queue}: {error!r}; trying again", queue=queue, error=error)
             await deferLater(self._reactor, ROUND_SECONDS)
 
@@ -230,25 +232,31 @@ class RabbitMqBus:
         factory.noisy = False
         protocol: Any = None
         try:
-            protocol = await self._endpoint(server).connect(factory)
+            protocol = await self._reach(server, factory)
             protocol.transport.setTcpNoDelay(True)  # small messages: Nagle would hold them for 40 ms
             ready: Deferred[Any] = protocol.ready
             ready.addTimeout(CONNECT_SECONDS, self._reactor)
             await ready
-        except (ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout, pika.exceptions.AMQPError) as error:
+        except (
+            ConnectError, ConnectionClosed, DNSLookupError, DeferredTimeout, TlsFault, pika.exceptions.AMQPError
+        ) as error:  # fmt: skip
             self.log.warn("bus: {server}: {error!r}", server=server, error=error)
             if protocol is not None and protocol.transport is not None:
                 protocol.transport.abortConnection()
             return None
         return protocol
 
+    async def _reach(self, server: Endpoint, factory: Factory) -> Any:
+        if self._tls is None:
+            return await self._endpoint(server).connect(factory)
+        wrapped = TLSMemoryBIOFactory(self._tls, True, factory, clock=self._reactor)
+        outer: Any = await self._endpoint(server).connect(wrapped)
+        return outer.wrappedProtocol
+
     def _endpoint(self, server: Endpoint) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint
         if isIPAddress(server.host):  # no thread to look up what needs no looking up
-            endpoint = TCP4ClientEndpoint(self._reactor, server.host, server.port, timeout=CONNECT_SECONDS)
-        else:
-            endpoint = HostnameEndpoint(self._reactor, server.host.encode(), server.port, timeout=CONNECT_SECONDS)
-        return endpoint if self._tls is None else wrapClientTLS(self._tls, endpoint)
+            return TCP4ClientEndpoint(self._reactor, server.host, server.port, timeout=CONNECT_SECONDS)
+        return HostnameEndpoint(self._reactor, server.host.encode(), server.port, timeout=CONNECT_SECONDS)
 
     async def _use(self, server: Endpoint, protocol: Any) -> None:
         """Set up channels on a new connection and wait until it ends."""
@@ -261,7 +269,7 @@ class RabbitMqBus:
             self._protocol = protocol
             for subscription in tuple(self._subscriptions):
                 await subscription.attach(protocol)
-        except (pika.exceptions.AMQPError, ConnectionClosed) as error:
+        except (pika.exceptions.AMQPError, ConnectionClosed, TlsFault) as error:
             self.log.warn("bus: {server}: {error!r}", server=server, error=error)
             self._drop()
             if protocol.transport is not None:

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from contrail_emulator.base.servers import Endpoint
 from contrail_emulator.config.drivers import driver
 from contrail_emulator.config.threads import Threads
+from contrail_emulator.config.tls import TlsFiles
 
 from .tree import IdsError, NodeExists
 
@@ -93,12 +94,14 @@ class ZooKeeperIds:
         prefix: str = "",
         session_timeout: float = SESSION_SECONDS,
         clock: Callable[[], float] = time.time,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._reactor = reactor
         self._servers = tuple(servers)
         self._prefix = prefix
         self._session_timeout = session_timeout
         self._clock = clock
+        self._tls = tls
         self._threads = Threads(reactor, "zookeeper")
         self._client: Any = None
         self._elections: list[ZooKeeperElection] = []
@@ -134,6 +137,7 @@ class ZooKeeperIds:
             timeout=self._session_timeout,
             randomize_hosts=False,
             connection_retry={"max_tries": -1, "max_delay": 1.0},
+            **self._tls_options(),
         )
         client.add_listener(self._state_changed)
         try:
@@ -142,6 +146,13 @@ class ZooKeeperIds:
             self._stop(client)
             raise IdsError(f"ZooKeeper {self._where()}: no answer") from error
         return client
+
+    def _tls_options(self) -> dict[str, Any]:
+        if self._tls is None:
+            return {}
+        files = {"ca": self._tls.ca, "certfile": self._tls.certificate, "keyfile": self._tls.key}
+        given = {name: path or None for name, path in files.items()}
+        return {"use_ssl": True, "verify_certs": bool(self._tls.ca), "check_hostname": False, **given}
 
     def _stop(self, client: Any) -> None:
         client.remove_listener(self._state_changed)

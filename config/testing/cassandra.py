@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from contrail_emulator.config.tls import TlsFiles
+
 from .servers import HOST, Absent, Server, free_port
 
 VERSION = "5.0.6"
@@ -86,7 +88,7 @@ def fetch() -> Path:
     return folder
 
 
-def settings(folder: Path, port: int, storage_port: int) -> str:
+def settings(folder: Path, port: int, storage_port: int, tls: TlsFiles | None = None) -> str:
     """A cassandra.yaml that is enough; every commit is on the disk before it is answered."""
     return f"""cluster_name: contrail-emulator
 num_tokens: 1
@@ -113,13 +115,26 @@ concurrent_reads: 8
 concurrent_writes: 8
 native_transport_max_threads: 8
 auto_snapshot: false
+""" + ("" if tls is None else _encryption(folder, tls))
+
+
+def _encryption(folder: Path, tls: TlsFiles) -> str:
+    """TLS and nothing else on the native port, from PEM files."""
+    both = folder / "server-and-key.pem"
+    both.write_bytes(Path(tls.key).read_bytes() + Path(tls.certificate).read_bytes())
+    return f"""client_encryption_options:
+  enabled: true
+  optional: false
+  ssl_context_factory: {{class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}}
+  keystore: {both}
+  truststore: {tls.ca}
 """
 
 
 class Cassandra(Server):
-    """A single node."""
+    """A single node; with `tls` it speaks nothing else to clients."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: TlsFiles | None = None) -> None:
         java = shutil.which("java")
         if java is None:
             raise Absent("Java is not installed")
@@ -129,7 +144,7 @@ class Cassandra(Server):
         conf = folder / "conf"
         conf.mkdir(parents=True, exist_ok=True)
         port = free_port()
-        (conf / "cassandra.yaml").write_text(settings(folder, port, free_port()))
+        (conf / "cassandra.yaml").write_text(settings(folder, port, free_port(), tls))
         (conf / "logback.xml").write_text(LOGBACK)
         jamm = next(iter(sorted(library.glob("jamm-*.jar"))), None)
         if jamm is None:

@@ -8,6 +8,8 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
+PATIENCE = 120.0
+"""Seconds; real servers on a busy machine take their time."""
 
 
 class Loop:
@@ -17,13 +19,13 @@ class Loop:
         self._loop = asyncio.SelectorEventLoop()
         self.reactor = AsyncioSelectorReactor(self._loop)
 
-    def run(self, work: Coroutine[Deferred[Any], Any, T], timeout: float = 60) -> T:
+    def run(self, work: Coroutine[Deferred[Any], Any, T], timeout: float = PATIENCE) -> T:
         """The coroutine's result; TimeoutError when it takes too long."""
         future = Deferred.fromCoroutine(work).asFuture(self._loop)
         result: T = self._loop.run_until_complete(asyncio.wait_for(future, timeout))
         return result
 
-    def wait(self, condition: Callable[[], bool], timeout: float = 30) -> None:
+    def wait(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Run until `condition()`; TimeoutError when it stays false."""
 
         async def poll() -> None:

@@ -13,14 +13,21 @@ import subprocess
 import time
 from pathlib import Path
 
+from contrail_emulator.config.tls import TlsFiles
+
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 ZOOKEEPER = Path("/usr/share/zookeeper/bin/zkServer.sh")
-START_SECONDS = 60.0
+START_SECONDS = 240.0
+"""A busy machine of two cores takes a minute over what an idle one does in four seconds."""
 HOST = "127.0.0.1"
 
 
 class Absent(Exception):
     """The server cannot be run on this machine; the text says what is missing."""
+
+
+class NotStarted(Exception):
+    """The server is there and did not start: nothing to skip over. The text has the end of its output."""
 
 
 def free_port() -> int:
@@ -50,7 +57,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Run it and wait until it listens."""
+        """Run it and wait until it listens. Raises NotStarted."""
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -66,7 +73,7 @@ class Server:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 text = (self.folder / "output").read_text(errors="replace")[-2000:]
-                raise Absent(f"{self.name} did not start: {text}")
+                raise NotStarted(f"{self.name} did not start: {text}")
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -92,14 +99,25 @@ class Server:
 
 
 class RabbitMq(Server):
-    """A broker with an epmd of its own."""
+    """A broker with an epmd of its own.
 
-    def __init__(self, folder: Path) -> None:
+    With `tls` it has a second port, `tls_port`, for whoever shows a certificate.
+    """
+
+    def __init__(self, folder: Path, tls: TlsFiles | None = None) -> None:
         if not RABBITMQ.exists():
             raise Absent(f"{RABBITMQ} is not installed")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "plugins").write_text("[].\n")
         port, self._epmd_port = free_port(), free_port()
+        self.tls_port = 0
+        if tls is not None:
+            self.tls_port = free_port()
+            (folder / "rabbitmq.conf").write_text(
+                f"listeners.ssl.1 = {HOST}:{self.tls_port}\nssl_options.cacertfile = {tls.ca}\n"
+                f"ssl_options.certfile = {tls.certificate}\nssl_options.keyfile = {tls.key}\n"
+                "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
+            )
         epmd = shutil.which("epmd")
         if epmd is None:
             raise Absent("epmd is not installed")
@@ -112,7 +130,7 @@ class RabbitMq(Server):
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
-            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),  # may be absent
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1",
@@ -138,18 +156,31 @@ class RabbitMq(Server):
 
 
 class ZooKeeper(Server):
-    """A stand-alone server."""
+    """A stand-alone server. With `tls` it has a second port, `tls_port`, for whoever shows a certificate."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: TlsFiles | None = None) -> None:
         if not ZOOKEEPER.exists():
             raise Absent(f"{ZOOKEEPER} is not installed")
         folder.mkdir(parents=True, exist_ok=True)
         port = free_port()
         settings = folder / "zoo.cfg"
-        settings.write_text(
-            f"tickTime=500\ndataDir={folder / 'data'}\nclientPort={port}\nclientPortAddress={HOST}\n"
-            "admin.enableServer=false\n"
-        )
-        environment = {"ZOO_LOG_DIR": str(folder), "JVMFLAGS": "-Xmx128m -XX:+UseSerialGC"}
+        text = f"tickTime=500\ndataDir={folder / 'data'}\nclientPort={port}\nclientPortAddress={HOST}\n"
+        self.tls_port = 0
+        if tls is not None:
+            self.tls_port = free_port()
+            both = folder / "server-and-key.pem"
+            both.write_bytes(Path(tls.key).read_bytes() + Path(tls.certificate).read_bytes())
+            text += (
+                f"secureClientPort={self.tls_port}\nsecureClientPortAddress={HOST}\n"
+                "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n"
+                f"ssl.keyStore.location={both}\nssl.keyStore.type=PEM\n"
+                f"ssl.trustStore.location={tls.ca}\nssl.trustStore.type=PEM\n"
+                "ssl.hostnameVerification=false\nssl.clientAuth=need\n"
+            )
+        settings.write_text(f"{text}admin.enableServer=false\n")
+        # Debian's class path lacks a jar that TLS needs; the last -cp counts.
+        jars = [f"/usr/share/java/{name}.jar" for name in ("zookeeper", "netty-codec", "netty-resolver")]
+        path = ":".join(["/etc/zookeeper/conf", *jars])
+        environment = {"ZOO_LOG_DIR": str(folder), "JVMFLAGS": f"-Xmx128m -XX:+UseSerialGC -cp {path}"}
         command = [str(ZOOKEEPER), "start-foreground", str(settings)]
         super().__init__("ZooKeeper", command, folder, port, environment)

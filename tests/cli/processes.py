@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,13 +24,17 @@ from contrail_emulator.lab.model import LabFile
 from contrail_emulator.lab.objects import interface_mac, lab_uuid, objects
 
 COMMAND = [sys.executable, "-P", "-m", "contrail_emulator"]
-SECONDS = 60.0
+SECONDS = 180.0
 BGP, XMPP, INTROSPECT, PORT_API = 1179, 15269, 18083, 19091
 
 
-def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def call(
+    *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """One command to its end."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=SECONDS, cwd=cwd, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=SECONDS, cwd=cwd, env=env, check=False
+    )
 
 
 class _Kept(io.StringIO):
@@ -66,9 +71,10 @@ class Process:
     def __init__(self, folder: Path, name: str, *arguments: str) -> None:
         self.log = folder / f"{name}.log"
         self._output = folder / f"{name}.out"
+        self.environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}  # where it leaves its state file
         command = [*COMMAND, "--log-level", "info", "--log-file", str(self.log), *arguments]
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=self.environment)
 
     def output(self) -> str:
         return self._output.read_text()
@@ -92,7 +98,7 @@ class Process:
         if self.process.poll() is None:
             self.process.send_signal(how)
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

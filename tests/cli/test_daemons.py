@@ -12,6 +12,9 @@ from contrail_emulator.base.conf import ConfError, ConfFile
 from contrail_emulator.base.servers import Endpoint
 from contrail_emulator.cli import daemons_conf
 from contrail_emulator.cli.daemons_conf import agent_conf, config_node_conf, control_conf, dns_conf
+from contrail_emulator.config.testing.certificates import Authority
+from contrail_emulator.config.tls import TlsFiles
+from contrail_emulator.control.xmpp.tls import TlsSettings
 
 AGENT = "[VIRTUAL-HOST-INTERFACE]\nip = 10.255.2.1/24\ngateway = 10.255.2.254\n"
 
@@ -35,9 +38,9 @@ def test_a_control_node_with_every_option_of_the_reference() -> None:
     assert read.database.rabbitmq_vhost == "v" and "hush" not in repr(read)
 
 
-def test_without_hostip_introspect_stays_on_loopback() -> None:
+def test_without_hostip_everything_stays_on_loopback() -> None:
     settings = control_conf(parse("")).settings
-    assert (settings.address, settings.introspect_address) == ("0.0.0.0", "127.0.0.1")
+    assert (settings.address, settings.introspect_address) == ("127.0.0.1", "127.0.0.1")
     assert (settings.bgp_port, settings.xmpp_port, settings.introspect_port) == (179, 5269, 8083)
 
 
@@ -61,6 +64,50 @@ def test_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (read.settings.hostname, read.settings.address, read.settings.port) == ("d", "127.0.0.9", 1053)
     assert read.settings.tls is not None and read.settings.tls.certificate == "/c"
     assert read.settings.forwarders == ("192.0.2.53",)
+
+
+def test_tls_for_agents_and_of_agents() -> None:
+    files = "xmpp_server_cert = /c\nxmpp_server_key = /k\nxmpp_ca_cert = /a\n"
+    given = TlsSettings("/c", "/k", "/a")
+    folder = "/etc/contrail/ssl"
+    usual = TlsSettings(
+        f"{folder}/certs/server.pem", f"{folder}/private/server-privkey.pem", f"{folder}/certs/ca-cert.pem"
+    )
+    for reader, head in ((control_conf, ""), (agent_conf, AGENT)):
+        on, off = (parse(f"{head}[DEFAULT]\nxmpp_auth_enable = {word}\n{files}") for word in ("true", "false"))
+        assert reader(on).settings.tls == given and reader(on).warnings == ()
+        assert reader(off).settings.tls is None and reader(off).warnings == ()
+        assert reader(parse(f"{head}[DEFAULT]\nxmpp_auth_enable = true\n")).settings.tls == usual
+    apart = agent_conf(parse(AGENT + f"[DEFAULT]\nxmpp_dns_auth_enable = true\n{files}")).settings
+    assert (apart.tls, apart.dns_tls) == (None, given)
+
+
+@pytest.mark.parametrize("kind", ["control", "dns", "agent"])
+def test_a_certificate_that_is_not_there_is_one_line(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    option = "xmpp_dns_auth_enable" if kind == "dns" else "xmpp_auth_enable"
+    (tmp_path / "x.conf").write_text(f"{AGENT}[DEFAULT]\n{option} = true\nxmpp_server_cert = /nowhere/c.pem\n")
+    done = call(kind, "-c", str(tmp_path / "x.conf"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/nowhere/c.pem" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("contrail-emulator: cannot use the TLS files")
+
+
+def test_tls_to_a_config_node_s_servers(tmp_path: Path) -> None:
+    ours = Authority(tmp_path).issue("client")
+    rabbit = f"kombu_ssl_ca_certs = {ours.ca}\nkombu_ssl_certfile = {ours.certificate}\nkombu_ssl_keyfile = {ours.key}\n"
+    text = f"[DEFAULTS]\nrabbit_use_ssl = True\nkombu_ssl_version = tlsv1_2\n{rabbit}rabbit_ha_mode = True\n"
+    keeper = f"zookeeper_ssl_enable = True\nzookeeper_ssl_ca_cert = {ours.ca}\n"
+    keeper += f"zookeeper_ssl_certificate = {ours.certificate}\nzookeeper_ssl_keyfile = {ours.key}\n"
+    database = f"cassandra_use_ssl = true\ncassandra_ca_certs = {ours.ca}\n"
+    for form in (text + keeper + database, f"{text}[ZOOKEEPER]\n{keeper}[CASSANDRA]\n{database}"):
+        read = config_node_conf(parse(form))
+        assert read.warnings == ()
+        settings = read.database
+        assert (settings.rabbitmq_tls, settings.zookeeper_tls) == (ours, ours) and settings.rabbitmq_ha_mode
+        assert settings.cassandra_tls == TlsFiles(ours.ca)
+    read = config_node_conf(parse("[DEFAULTS]\nrabbit_use_ssl = True\nkombu_ssl_ca_certs = None\n"))
+    assert read.warnings == ("RabbitMQ: TLS without a CA file: anybody could play this server",)
+    assert read.database.cassandra_tls is None and read.database.zookeeper_tls is None
 
 
 def test_resolv_conf(tmp_path: Path) -> None:
@@ -110,17 +157,20 @@ def test_an_agent() -> None:
 
 WRONG = [
     ("control", "[DEFAULT]\nbgp_port = 70000\n", "x.conf:2: DEFAULT.bgp_port: expected a number of 0 to 65535"),
-    ("control", "[DEFAULT]\nxmpp_auth_enable = true\n", "DEFAULT.xmpp_auth_enable: expected false"),
-    ("control", "[CONFIGDB]\nrabbitmq_use_ssl = true\n", "CONFIGDB.rabbitmq_use_ssl: expected false"),
+    ("control", "[CONFIGDB]\nconfig_db_use_etcd = true\n", "CONFIGDB.config_db_use_etcd: expected false"),
+    (
+        "control",
+        "[CONFIGDB]\nrabbitmq_use_ssl = true\nrabbitmq_ssl_ca_certs = /nowhere/ca\n",
+        "CONFIGDB.rabbitmq_use_ssl: cannot use the TLS files /nowhere/ca: No such file",
+    ),
     ("control", "[CONFIGDB]\nconfig_db_server_list = a:b\n", "CONFIGDB.config_db_server_list: expected a list"),
     ("control", "bgp_port = 1\n", "x.conf:1: bgp_port: expected a [SECTION] above it"),
     ("dns", "[DEFAULT]\nhostip = here\n", "DEFAULT.hostip: expected an IP address"),
     ("config-node", "[DEFAULTS]\nzk_server_ip = 1.2.3.4:x\n", "DEFAULTS.zk_server_ip"),
-    ("config-node", "[DEFAULTS]\nrabbit_use_ssl = true\n", "DEFAULTS.rabbit_use_ssl: expected false"),
+    ("config-node", "[DEFAULTS]\nkombu_ssl_version = sslv2\n", "DEFAULTS.kombu_ssl_version: expected one of"),
     ("agent", "", "VIRTUAL-HOST-INTERFACE.ip: expected ADDRESS/LENGTH"),
     ("agent", "[VIRTUAL-HOST-INTERFACE]\nip = 10.0.0.1/33\n", "VIRTUAL-HOST-INTERFACE.ip: expected ADDRESS/LENGTH"),
     ("agent", AGENT + "[DEFAULT]\ntunnel_type = IPIP\n", "DEFAULT.tunnel_type: expected one of MPLSoGRE"),
-    ("agent", AGENT + "[DEFAULT]\nxmpp_auth_enable = yes\n", "DEFAULT.xmpp_auth_enable: expected false"),
     ("agent", AGENT + "[EMULATOR]\nunderlay = x=y\n", "EMULATOR.underlay: x=y: expected TUNNEL=ADDRESS"),
 ]
 

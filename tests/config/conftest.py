@@ -1,6 +1,6 @@
 """Real back ends for the shared suites: started once for a test run, skipped with the reason when absent.
 
-They run when CONTRAIL_EMULATOR_BACKENDS is 1.
+They run when CONTRAIL_EMULATOR_BACKENDS is 1. A server that is there and does not start is an error, not a skip.
 """
 
 import os
@@ -12,6 +12,20 @@ import pytest
 from contrail_emulator.config.testing.cassandra import Cassandra
 from contrail_emulator.config.testing.loop import Loop
 from contrail_emulator.config.testing.servers import Absent, RabbitMq, Server, ZooKeeper
+
+REAL = frozenset({"cassandra", "rabbitmq", "zookeeper", "processes", "own"})
+"""Fixtures of tests that start servers, kill them and wait for them: on a busy machine that takes minutes."""
+SECONDS = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        used = {*getattr(item, "fixturenames", ()), *(parameters.params.values() if parameters else ())}
+        if item.path.parent == here and REAL & {name for name in used if isinstance(name, str)}:
+            item.add_marker(pytest.mark.timeout(SECONDS))
+            item.add_marker(pytest.mark.xdist_group("real-servers"))
 
 
 def _running(kind: type[Cassandra | RabbitMq | ZooKeeper], folder: Path) -> Iterator[Server]:
