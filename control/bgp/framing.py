@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from contrail_emulator.base.behaviour import Behaviour
 
-from .message import HEADER_SIZE, read_header
+from .message import HEADER_SIZE, MARKER, MAX_SIZE, MessageType, read_header
+
+_UPDATE: Final = int(MessageType.UPDATE)
+_SMALLEST_UPDATE: Final = 23
 
 
 class Framer:
@@ -29,13 +34,15 @@ class Framer:
 
     def next_message(self) -> tuple[int, bytes] | None:
         """(type, body) of the next whole message, or None. A header fault raises MessageError 1/1, 1/2 or 1/3."""
-        start = self._position
+        data, start = self._data, self._position
         body = start + HEADER_SIZE
-        if len(self._data) < body:
+        if len(data) < body:
             return None
-        length, kind = read_header(self._data[start:body], self._behaviour)
+        length, kind = data[start + 16] << 8 | data[start + 17], data[start + 18]
+        if kind != _UPDATE or not _SMALLEST_UPDATE <= length <= MAX_SIZE or not data.startswith(MARKER, start):
+            length, kind = read_header(data[start:body], self._behaviour)
         end = start + length
-        if len(self._data) < end:
+        if len(data) < end:
             return None
         self._position = end
-        return kind, self._data[body:end]
+        return kind, data[body:end]

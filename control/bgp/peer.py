@@ -29,6 +29,7 @@ from .settings import PeerSettings, SpeakerSettings
 from .timers import Timer, Timers
 
 _KEEPALIVE = Keepalive().encode()
+_UPDATE = int(MessageType.UPDATE)
 
 _EXPIRY_EVENT = MappingProxyType(
     {
@@ -74,6 +75,7 @@ class PeerCore:
         self.unfinished_closes = 0
         self.cause = Cause()
         self._keepalive_owed = False
+        self._heard = False
         self._complete: set[Family] = set()
         self._queue: deque[Occurrence] = deque()
         self._running = False
@@ -156,6 +158,7 @@ class PeerCore:
 
     def process(self, now: float, number: int, limit: int) -> bool:
         """Read at most `limit` messages. True when it stopped there and more may be waiting."""
+        self._heard = False
         for _ in range(limit):
             connection = self.connections.find(number)
             if connection is None:
@@ -168,7 +171,11 @@ class PeerCore:
                 return False
             if message is None:
                 return False
-            self._message(now, connection, *message)
+            kind, body = message
+            if kind == _UPDATE:
+                self._update(now, connection, body)
+            else:
+                self._message(now, connection, kind, body)
         return True
 
     def tick(self, now: float, unread: bool = False) -> None:
@@ -319,9 +326,7 @@ class PeerCore:
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def _message(self, now: float, connection: Connection, kind: int, body: bytes) -> None:
-        if kind == MessageType.UPDATE:
-            self._update(now, connection, body)
-        elif kind == MessageType.KEEPALIVE:
+        if kind == MessageType.KEEPALIVE:
             self.counters.rx.keepalive += 1
             self.fire(Occurrence(Event.KEEPALIVE, now, connection))
         elif kind == MessageType.OPEN:
@@ -340,8 +345,17 @@ class PeerCore:
             self.counters.errors.update_error += 1
             self.fire(Occurrence(Event.UPDATE_ERROR, now, connection, error=error))
             return
-        self.counters.errors.update_fault += len(received.faults)
-        self.fire(Occurrence(Event.UPDATE, now, connection, received=received))
+        if received.faults:
+            self.counters.errors.update_fault += len(received.faults)
+        if self._running or self._queue:
+            self.fire(Occurrence(Event.UPDATE, now, connection, received=received))
+            return
+        # What the table says of an UPDATE in Established, done without the way through the table.
+        self.history.event(now, Event.UPDATE)
+        if not self._heard:  # once per slice: `now` is the same
+            self._heard = True
+            self.start_hold(now)
+        self.deliver(now, received)
 
     def _open(self, now: float, connection: Connection, body: bytes) -> None:
         self.counters.rx.open += 1
@@ -442,8 +456,10 @@ class PeerCore:
             counters.end_of_rib += 1
             self._end_of_rib(now, received.end_of_rib, assumed=False)
             return
-        counters.reach += sum(len(reach.routes) for reach in received.reach)
-        counters.unreach += sum(len(unreach.keys) for unreach in received.unreach)
+        for reach in received.reach:
+            counters.reach += len(reach.routes)
+        for unreach in received.unreach:
+            counters.unreach += len(unreach.keys)
         self.outputs.append(received)
 
     def wait_for_end_of_rib(self, now: float, family: Family) -> None:

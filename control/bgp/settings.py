@@ -152,7 +152,10 @@ class PeerSettings:
 
     def of_family(self, family: Family) -> FamilySettings:
         """What is set for one family, or the defaults."""
-        return next((settings for known, settings in self.family_settings if known == family), _NO_FAMILY_SETTINGS)
+        for known, settings in self.family_settings:
+            if known == family:
+                return settings
+        return _NO_FAMILY_SETTINGS
 
     @property
     def stays_passive(self) -> bool:

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from contrail_emulator.control.bgp import ext_community
 from contrail_emulator.control.bgp.attributes import Attributes
+from contrail_emulator.control.bgp.attributes.table import AttributeType
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.routing import Flag
 
 REMEMBERED = 4096
-"""Attribute sets whose verdict is kept per peer; a burst of routes shares few."""
+"""Attribute sets whose edited form is kept per peer; a burst of routes shares few."""
 FEDERATED = ("control-node", "external-control-node")
+_LOCAL_PREF = int(AttributeType.LOCAL_PREF)
+_REFLECTED = 1 << AttributeType.ORIGINATOR_ID | 1 << AttributeType.CLUSTER_LIST
+_AS_PATH_LOOPED = int(Flag.AS_PATH_LOOPED)
+_NO_NEIGHBOR_AS = int(Flag.NO_NEIGHBOR_AS)
 ORIGINS = {"IGP": 0, "EGP": 1, "INCOMPLETE": 2}
 
 
@@ -35,7 +40,7 @@ class ImportSettings:
 
 
 class ImportPolicy:
-    """Edits and flags per attribute set, computed once for each."""
+    """Edits and flags per attribute set, kept while the next route has the same set."""
 
     def __init__(self, settings: ImportSettings) -> None:
         self._settings = settings
@@ -44,16 +49,33 @@ class ImportPolicy:
             for family, names in settings.default_tunnel_encap
         }
         self._loop_counts = dict(settings.loop_counts)
-        self._known: dict[tuple[Family, Attributes], tuple[Attributes, int]] = {}
+        self._edited: dict[tuple[Family, Attributes], Attributes] = {}
+        self._edits_all = settings.origin_override is not None or (
+            settings.ebgp and settings.router_type in FEDERATED
+        )
+        self._last: tuple[Family, Attributes, int] | None = None
+        self._last_set: Attributes | None = None
 
     def apply(self, family: Family, attributes: Attributes) -> tuple[Attributes, int]:
         """The set to store and the path's flags."""
-        known = self._known.get((family, attributes))
-        if known is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            known = self._known[family, attributes] = (self._edit(family, attributes), self._flags(family, attributes))
-        return known
+        last = self._last
+        if last is not None and self._last_set is attributes and last[0] is family:
+            return last[1], last[2]
+        edited = attributes
+        if self._edits_all or not attributes.present >> _LOCAL_PREF & 1 or self._encapsulations.get(family):
+            edited = self._edited_once(family, attributes)
+        flags = self._flags(family, attributes)
+        self._last_set = attributes
+        self._last = family, edited, flags
+        return edited, flags
+
+    def _edited_once(self, family: Family, attributes: Attributes) -> Attributes:
+        edited = self._edited.get((family, attributes))
+        if edited is None:
+            if len(self._edited) >= REMEMBERED:
+                self._edited.clear()
+            edited = self._edited[family, attributes] = self._edit(family, attributes)
+        return edited
 
     def _edit(self, family: Family, attributes: Attributes) -> Attributes:
         settings = self._settings
@@ -72,17 +94,18 @@ class ImportPolicy:
     def _flags(self, family: Family, attributes: Attributes) -> int:
         settings = self._settings
         flags = 0
-        path = attributes.as_path
         allowed = self._loop_counts.get(family, settings.loop_count)
-        if path is not None and path.count(settings.local_as) > allowed:
-            flags |= Flag.AS_PATH_LOOPED
-        if settings.ebgp and (path is None or path.first != settings.peer_as):
-            flags |= Flag.NO_NEIGHBOR_AS
+        if attributes.passes(settings.local_as) > allowed:
+            flags |= _AS_PATH_LOOPED
+        if settings.ebgp and attributes.as_path.first != settings.peer_as:
+            flags |= _NO_NEIGHBOR_AS
+        if not attributes.present & _REFLECTED:
+            return flags
         if attributes.originator_id == settings.router_id:
-            flags |= Flag.ORIGINATOR_ID_LOOPED
+            flags |= int(Flag.ORIGINATOR_ID_LOOPED)
         if settings.cluster_id and settings.cluster_id in attributes.cluster_list:
-            flags |= Flag.CLUSTER_LIST_LOOPED
-        return int(flags)
+            flags |= int(Flag.CLUSTER_LIST_LOOPED)
+        return flags
 
 
 def local_preference_of(med: int) -> int:

@@ -18,47 +18,75 @@ MISSING: Any = object()
 """Nothing is remembered."""
 
 
+class Ranking:
+    """What path selection compares of a set (reference/bgp.md 4.3).
+
+    `grade` orders by the steps that need nothing but the set (2 to 5): a smaller tuple is better.
+    """
+
+    __slots__ = ("as_length", "grade", "has_origin_vn_path", "med", "neighbor_as", "origin")
+
+    def __init__(self, attributes: Attributes, sticky_loses: bool) -> None:
+        local_pref = attributes.local_pref
+        leaf = sticky = False
+        sequence = 0
+        for value in attributes.ext_communities:
+            if value[0] == 6:
+                if value[1] == 0:
+                    sticky, sequence = ext_community.read_mac_mobility(value) or (False, 0)
+                elif value[1] == 5:
+                    leaf, _ = ext_community.read_etree(value) or (False, 0)
+        self.grade = (
+            -(100 if local_pref is None else local_pref),
+            leaf,
+            sticky if sticky_loses else not sticky,
+            -sequence,
+        )
+        self.as_length = attributes.as_path.length
+        self.neighbor_as = attributes.as_path.first
+        self.has_origin_vn_path = bool(attributes.origin_vn_path)
+        self.origin = attributes.origin or 0
+        self.med = attributes.med or 0
+
+
 class AttributeSet:
     """One distinct attribute set and how many paths use it.
 
-    `grade` orders by the steps of path selection that need nothing but the set (reference/bgp.md 4.3, steps 2 to 5):
-    a smaller tuple is better; it and the other fields of path selection are valid once `rank` was called. What is
-    derived under some policy is remembered for one generation of the configuration.
+    What is derived under some policy is remembered for one generation of the configuration.
     """
 
     __slots__ = (
         "_last",
         "_memo",
+        "_ranking",
         "_single",
         "_sticky_loses",
         "_targets",
-        "as_length",
         "attributes",
         "count",
         "generation",
-        "grade",
-        "has_origin_vn_path",
         "llgr_stale",
-        "med",
-        "neighbor_as",
-        "origin",
-        "ranked",
     )
 
     def __init__(self, attributes: Attributes, sticky_loses: bool) -> None:
         self.attributes = attributes
-        self._single: tuple[Attributes] | None = None
         self.count = 0
         self.generation = 0
+        self.llgr_stale = community.LLGR_STALE in attributes.communities
+        self._single: tuple[Attributes] | None = None
         self._memo: dict[Hashable, Any] | None = None
         self._last: tuple[Hashable, Any] | None = None
-        self.llgr_stale = community.LLGR_STALE in attributes.communities
         self._targets: tuple[bytes, ...] | None = None
+        self._ranking: Ranking | None = None
         self._sticky_loses = sticky_loses
-        self.ranked = False
-        self.grade: tuple[int, bool, bool, int] = (0, False, False, 0)
-        self.as_length = self.neighbor_as = self.origin = self.med = 0
-        self.has_origin_vn_path = False
+
+    @property
+    def ranking(self) -> Ranking:
+        """What path selection compares; read when there are two paths to choose from."""
+        found = self._ranking
+        if found is None:
+            found = self._ranking = Ranking(self.attributes, self._sticky_loses)
+        return found
 
     @property
     def single(self) -> tuple[Attributes]:
@@ -98,31 +126,6 @@ class AttributeSet:
             self._targets = read_targets(self.attributes.ext_communities)
         return self._targets
 
-    def rank(self) -> None:
-        """Read what path selection compares: put off until there are two paths to choose from."""
-        attributes = self.attributes
-        local_pref = attributes.local_pref
-        leaf = sticky = False
-        sequence = 0
-        for value in attributes.ext_communities:
-            if value[0] == 6:
-                if value[1] == 0:
-                    sticky, sequence = ext_community.read_mac_mobility(value) or (False, 0)
-                elif value[1] == 5:
-                    leaf, _ = ext_community.read_etree(value) or (False, 0)
-        self.grade = (
-            -(100 if local_pref is None else local_pref),
-            leaf,
-            sticky if self._sticky_loses else not sticky,
-            -sequence,
-        )
-        self.as_length = attributes.as_path.length
-        self.neighbor_as = attributes.as_path.first
-        self.has_origin_vn_path = bool(attributes.origin_vn_path)
-        self.origin = attributes.origin or 0
-        self.med = attributes.med or 0
-        self.ranked = True
-
 
 class AttributeTable:
     """The distinct attribute sets of a node. `len()` is their number; it returns to zero when all paths are gone."""
@@ -130,14 +133,14 @@ class AttributeTable:
     __slots__ = ("_sets", "_sticky_loses")
 
     def __init__(self, sticky_loses: bool = True) -> None:
-        self._sets: dict[Attributes, AttributeSet] = {}
+        self._sets: dict[bytes, AttributeSet] = {}
         self._sticky_loses = sticky_loses
 
     def acquire(self, attributes: Attributes) -> AttributeSet:
         """The entry of this set with one more reference, which `release` gives back."""
-        found = self._sets.get(attributes)
+        found = self._sets.get(attributes.key)
         if found is None:
-            found = self._sets[attributes] = AttributeSet(attributes, self._sticky_loses)
+            found = self._sets[attributes.key] = AttributeSet(attributes, self._sticky_loses)
         found.count += 1
         return found
 
@@ -152,7 +155,7 @@ class AttributeTable:
         """Give back one reference."""
         shared.count -= 1
         if not shared.count:
-            del self._sets[shared.attributes]
+            del self._sets[shared.attributes.key]
 
     def forget_memos(self) -> None:
         """Drop everything derived, so that nothing derived keeps a deleted table alive."""

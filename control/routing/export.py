@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
+from contrail_emulator.control.bgp.attributes.table import AttributeType
 from contrail_emulator.control.bgp.family import Family
 
 from . import as_path_edits, evpn, origin_vn
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from .core import RoutingCore
 
 DEFAULT_LOCAL_PREF = 100
+_LOCAL_PREF = int(AttributeType.LOCAL_PREF)
+_STRIPPED = 1 << AttributeType.EXTENDED_COMMUNITIES | 1 << AttributeType.ORIGIN_VN_PATH
+_MAX_SLOTS = 1024
 _NO_EXPORT = (community.NO_EXPORT, community.NO_EXPORT_SUBCONFED)
 _WITH_LISTS = (Family.E_VPN, Family.ERM_VPN)
 _UNICAST = (Family.INET, Family.INET6)
@@ -90,7 +94,12 @@ class BgpExport:
         source = path.source
         key = group.key
         originator = source.router_id or core.settings.router_id
-        slot = (group.policy, source.ibgp, originator if key.cluster_id else 0, path.flags & LLGR_STALE)
+        stale = path.flags & LLGR_STALE
+        slot = group.slots.get((source, stale))
+        if slot is None:
+            if len(group.slots) >= _MAX_SLOTS:
+                group.slots.clear()
+            slot = group.slots[source, stale] = (group.policy, source.ibgp, originator if key.cluster_id else 0, stale)
         found = shared.recall(slot, core.generation)
         if found is not MISSING:
             kept: Attributes | None = found
@@ -115,7 +124,11 @@ class BgpExport:
             return None
         if path.llgr_stale and family is not Family.ROUTE_TARGET:
             edited = _llgr(edited, key)
-        if family in _UNICAST and self._core.behaviour.strip_unicast_ext_communities:
+        if (
+            family in _UNICAST
+            and edited.present & _STRIPPED
+            and self._core.behaviour.strip_unicast_ext_communities
+        ):
             kept = tuple(value for value in edited.ext_communities if origin_vn.is_origin_vn(value))
             edited = edited.replace(ext_communities=kept, origin_vn_path=())
         if key.default_tunnel_encap:
@@ -128,9 +141,8 @@ class BgpExport:
         attributes = path.shared.attributes
         if path.source.ibgp and not key.cluster_id:
             return None
-        local_pref = attributes.local_pref
         edited = attributes
-        if local_pref is None:
+        if not attributes.present >> _LOCAL_PREF & 1:
             edited = edited.replace(local_pref=DEFAULT_LOCAL_PREF)
         if key.private_as_action:
             edited = edited.replace(as_path=as_path_edits.remove_private(edited.as_path, key, replacement=None))
@@ -138,9 +150,9 @@ class BgpExport:
             if key.cluster_id in attributes.cluster_list:
                 return None
             if path.source.ibgp or self._core.behaviour.cluster_list_on_all_ibgp:
-                edited = edited.replace(
-                    originator_id=originator if attributes.originator_id is None else attributes.originator_id,
-                    cluster_list=(key.cluster_id, *attributes.cluster_list),
+                own = attributes.originator_id
+                edited = edited.reflected(
+                    originator if own is None else own, (key.cluster_id, *attributes.cluster_list)
                 )
         return edited
 

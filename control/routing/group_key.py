@@ -58,6 +58,15 @@ class Encoder(Protocol):
         """Messages that withdraw `keys`."""
 
 
+class SetEncoder(Protocol):
+    """`reach_set` of an encoder for BGP, where it has one: `reach` without a pair of attributes for each route."""
+
+    def __call__(
+        self, table: str, family: Family, key: GroupKey, attributes: Attributes, routes: Sequence[tuple[bytes, bytes]]
+    ) -> Sequence[bytes]:
+        """Messages that announce `routes`, (key, payload) pairs that all have these attributes."""
+
+
 class Member(Protocol):
     """Who a group sends to."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from contrail_emulator.control.bgp.family import Family
 
-from .group_key import Encoder, GroupKey, Member
+from .group_key import Encoder, GroupKey, Member, SetEncoder
 from .ring import Advert, Marker, Reach, Walk, ready_beside
 from .source import Source
 
@@ -109,6 +109,7 @@ class UpdateGroup:
         self._ring.prev = self._ring.next = self._ring
         self._link_last(self.tail)
         self._encoder = encoder
+        self._reach_set: SetEncoder | None = getattr(encoder, "reach_set", None)
         self._exporter = exporter
         self._settle = settle
         self._on_work = on_work
@@ -118,6 +119,8 @@ class UpdateGroup:
         self._departed = 0
         self._by_bit: dict[int, Membership] = {}
         self._readers: dict[int, tuple[Membership, ...]] = {}
+        self.slots: dict[tuple[Source, int], tuple[int, bool, int, int]] = {}
+        """What an exporter's answer depends on beside the attribute set, for each source and mark of its paths."""
         # The last answer of an exporter that depends on nothing but attribute set, source and flags: see export.py.
         self.recent: tuple[Any, ...] | None = None
 
@@ -214,6 +217,7 @@ class UpdateGroup:
     def _members_changed(self) -> None:
         self._interest.clear()
         self._readers.clear()
+        self.slots.clear()
         self.recent = None
 
     @property
@@ -568,10 +572,20 @@ class UpdateGroup:
         batches: dict[int, list[bytes]] = {}
         table, counters = self.table, self.counters
         name, family, instance = table.name, table.family, table.instance.name
-        for receivers, routes in reach.batches:
+        key, reach_set = self.key, self._reach_set
+        for receivers, attributes, routes in reach.batches:
             counters["reach"] += len(routes)
-            messages = self._encoder.reach(name, family, instance, self.key, routes)
-            batches.setdefault(receivers, []).extend(messages)
+            if key.encoding != "bgp":
+                messages = self._encoder.reach(name, family, instance, key, routes)
+            elif reach_set is not None:
+                messages = reach_set(table.name, family, key, attributes, routes)
+            else:
+                paths = [(nlri, ((attributes, payload),)) for nlri, payload in routes]
+                messages = self._encoder.reach(name, family, instance, key, paths)
+            collected = batches.get(receivers)
+            if collected is None:
+                collected = batches[receivers] = []
+            collected += messages
         for receivers, lists in reach.olists.items():
             counters["reach"] += len(lists)
             messages = self._encoder.reach_olist(name, family, instance, self.key, lists)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .group_key import Paths
 from .olist import Olist
 
 if TYPE_CHECKING:
@@ -70,33 +69,45 @@ class Walk:
 
 
 class Reach:
-    """Adverts collected for encoding: (receivers, [(key, paths)]) per attribute sets and receivers."""
+    """Adverts collected for encoding, per attribute sets and receivers.
+
+    `batches` holds (receivers, attributes, routes) with (key, payload) routes of one attribute set for BGP; with
+    (key, paths) routes, and no attributes beside them, for agents.
+    """
 
     __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches", "olists")
 
     def __init__(self, group: UpdateGroup) -> None:
-        self.batches: list[tuple[int, list[tuple[bytes, Paths]]]] = []
+        self.batches: list[tuple[int, Any, list[Any]]] = []
         self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
-        self._index: dict[tuple[Any, int], list[tuple[bytes, Paths]]] = {}
+        self._index: dict[int, dict[Any, list[Any]]] = {}
         self._single = group.key.encoding == "bgp"
         self._attributes: Any = None
         self._receivers = 0
-        self._routes: list[tuple[bytes, Paths]] = []
+        self._routes: list[Any] = []
 
     def add(self, advert: Advert, receivers: int) -> None:
         attributes = advert.attributes
-        if isinstance(attributes, Olist):
-            self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
-            return
         if attributes is not self._attributes or receivers != self._receivers:
-            self._attributes = attributes
-            self._receivers = receivers
-            found = self._index.get((attributes, receivers))
-            if found is None:
-                found = self._index[attributes, receivers] = []
-                self.batches.append((receivers, found))
-            self._routes = found
+            if isinstance(attributes, Olist):
+                self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
+                return
+            self._turn_to(attributes, receivers)
         if self._single:
-            self._routes.append((advert.route.key, ((attributes, advert.payload),)))
+            self._routes.append((advert.route.key, advert.payload))
         else:
             self._routes.append((advert.route.key, tuple(zip(attributes, advert.payload, strict=True))))
+
+    def _turn_to(self, attributes: Any, receivers: int) -> None:
+        """The next routes have other attributes or receivers than the last."""
+        self._attributes = attributes
+        self._receivers = receivers
+        index = self._index.get(receivers)
+        if index is None:
+            index = self._index[receivers] = {}
+        content = attributes.key if self._single else attributes
+        found = index.get(content)
+        if found is None:
+            found = index[content] = []
+            self.batches.append((receivers, attributes, found))
+        self._routes = found

@@ -25,22 +25,19 @@ def compare_preference(a: Path, b: Path, always_compare_med: bool = False) -> in
     x, y = a.shared, b.shared
     if x is y:
         return (a.flags & LLGR_STALE) - (b.flags & LLGR_STALE) if not x.llgr_stale else 0
-    if not x.ranked:
-        x.rank()
-    if not y.ranked:
-        y.rank()
-    if x.grade != y.grade:
-        return -1 if x.grade < y.grade else 1
+    p, q = x.ranking, y.ranking
+    if p.grade != q.grade:
+        return -1 if p.grade < q.grade else 1
     stale_x = x.llgr_stale or bool(a.flags & LLGR_STALE)
     stale_y = y.llgr_stale or bool(b.flags & LLGR_STALE)
     if stale_x != stale_y:
         return 1 if stale_x else -1
-    if x.as_length != y.as_length and not (x.has_origin_vn_path and y.has_origin_vn_path):
-        return x.as_length - y.as_length
-    if x.origin != y.origin:
-        return x.origin - y.origin
-    if x.med != y.med and (always_compare_med or (x.neighbor_as == y.neighbor_as and x.neighbor_as != 0)):
-        return x.med - y.med
+    if p.as_length != q.as_length and not (p.has_origin_vn_path and q.has_origin_vn_path):
+        return p.as_length - q.as_length
+    if p.origin != q.origin:
+        return p.origin - q.origin
+    if p.med != q.med and (always_compare_med or (p.neighbor_as == q.neighbor_as and p.neighbor_as != 0)):
+        return p.med - q.med
     return 0
 
 

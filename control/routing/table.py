@@ -105,10 +105,8 @@ class Route:
 def _transitive(path: Path) -> bool:
     """Whether the order of such paths is a total one: what makes MED or the AS path's length count for some pairs only
     is absent."""
-    shared = path.shared
-    if not shared.ranked:
-        shared.rank()
-    return not shared.neighbor_as and not shared.has_origin_vn_path
+    ranking = path.shared.ranking
+    return not ranking.neighbor_as and not ranking.has_origin_vn_path
 
 
 class Table:

@@ -144,14 +144,18 @@ class AsPath:
     def length(self) -> int:
         """What path selection compares: a set counts 1."""
         if self._length < 0:
-            self._length = path_length(self.segments)
+            raw = self.raw
+            if len(raw) > 2 and raw[0] == AS_SEQUENCE and len(raw) == 2 + 4 * raw[1]:
+                self._length = raw[1]
+            else:
+                self._length = path_length(self.segments)
         return self._length
 
     @property
     def first(self) -> int:
         """The neighbour AS: the leftmost number when the path starts with a sequence, else 0."""
-        segments = self.segments
-        return segments[0][1][0] if segments and segments[0][0] == AS_SEQUENCE and segments[0][1] else 0
+        raw = self.raw
+        return int.from_bytes(raw[2:6], "big") if len(raw) > 5 and raw[0] == AS_SEQUENCE and raw[1] else 0
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -163,6 +167,8 @@ class AsPath:
 
     def count(self, asn: int) -> int:
         """How often the AS occurs, sets included."""
+        if asn.to_bytes(4, "big") not in self.raw:  # nearly always
+            return 0
         return sum(numbers.count(asn) for _, numbers in self.segments)
 
     def prepend(self, asn: int) -> AsPath:

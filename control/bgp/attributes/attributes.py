@@ -25,6 +25,9 @@ _COMMUNITIES: Final = int(_T.COMMUNITIES)
 _ORIGINATOR_ID: Final = int(_T.ORIGINATOR_ID)
 _CLUSTER_LIST: Final = int(_T.CLUSTER_LIST)
 _EXT_COMMUNITIES: Final = int(_T.EXTENDED_COMMUNITIES)
+_REFLECTED: Final = 1 << _ORIGINATOR_ID | 1 << _CLUSTER_LIST
+_BEFORE_ORIGINATOR_ID: Final = frozenset(CONTRAIL_ORDER[: CONTRAIL_ORDER.index(_ORIGINATOR_ID)])
+"""What stands before it in a key; all of these are short."""
 _ZERO_MED: Final = bytes((SPECS[_MED].flags, _MED, 4, 0, 0, 0, 0))
 _EMPTY_PATH: Final = AsPath()
 BYTE: Final = tuple(bytes((value,)) for value in range(256))
@@ -234,6 +237,12 @@ class Attributes:
             path = self._as_path = _EMPTY_PATH if raw is None else AsPath.from_bytes(raw)
         return path
 
+    def passes(self, asn: int) -> int:
+        """How often an AS occurs in AS_PATH, sets included."""
+        if asn.to_bytes(4, "big") not in self.key:
+            return 0
+        return self.as_path.count(asn)
+
     @property
     def atomic_aggregate(self) -> bool:
         return bool(self.present >> _ATOMIC_AGGREGATE & 1)
@@ -362,6 +371,19 @@ class Attributes:
                     parts[code] = _write_attribute(code, field.write(value))
                     bits |= 1 << code
         return self._of_parts(parts, next_hop, bits, unknown)
+
+    def reflected(self, originator_id: int, cluster_list: tuple[int, ...]) -> Attributes:
+        """With these two instead of its own (RFC 4456): `replace` for what a reflector does with every set."""
+        if self.present & _REFLECTED:
+            return self.replace(originator_id=originator_id, cluster_list=cluster_list)
+        key = self.key
+        offset, end = 1 + key[0], len(key)
+        while offset < end and key[offset + 1] in _BEFORE_ORIGINATOR_ID:
+            offset += 3 + key[offset + 2]
+        added = _write_attribute(_ORIGINATOR_ID, originator_id.to_bytes(4, "big")) + _write_attribute(
+            _CLUSTER_LIST, _write_numbers(cluster_list)
+        )
+        return Attributes(key[:offset] + added + key[offset:], self.next_hop, self.present | _REFLECTED, self.unknown)
 
     @property
     def codes(self) -> tuple[int, ...]:

@@ -61,3 +61,11 @@ def test_every_state_is_reached_from_idle() -> None:
             break
         reached |= onward
     assert reached == set(State)
+
+
+def test_updates_of_a_session_may_go_past_the_table() -> None:
+    """PeerCore does by itself what the table says of an UPDATE in Established: restart the hold timer, deliver."""
+    (rule,) = fsm.TABLE[fsm.State.ESTABLISHED, fsm.Event.UPDATE]
+    assert rule.guard is fsm.Guard.ALWAYS
+    assert rule.next is None
+    assert rule.actions == (fsm.Action.START_HOLD, fsm.Action.DELIVER_UPDATE)
