@@ -24,6 +24,7 @@ from contrail_emulator.control.routing import CoreSettings, Encoder, InstanceSet
 from contrail_emulator.control.xmpp.server import ServerSettings
 from contrail_emulator.control.xmpp.session import Session
 from contrail_emulator.control.xmpp.stanza import Stanza
+from contrail_emulator.control.xmpp.tls import TlsSettings
 
 from .agent_config import AgentConfig
 from .agent_server import AgentServer
@@ -42,7 +43,10 @@ from .provision_read import Identity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlSettings:
-    """One control node. `name` is its host name and that of its bgp-router; ports of 0 take free ones."""
+    """One control node. `name` is its host name and that of its bgp-router; ports of 0 take free ones.
+
+    With `tls`, agents must StartTLS; certificate, key and authority are PEM files.
+    """
 
     name: str
     address: str = "127.0.0.1"
@@ -50,6 +54,7 @@ class ControlSettings:
     xmpp_port: int = 5269
     introspect_port: int | None = 8083
     introspect_address: str = "127.0.0.1"
+    tls: TlsSettings | None = None
 
 
 class Plane:
@@ -174,6 +179,7 @@ class ControlNode:
         behaviour: Behaviour = CONTRAIL,
         capture: Capture | None = None,
     ) -> None:
+        """Raises TlsError when the certificate files cannot be used."""
         self.reactor = reactor
         self.settings = settings
         self.client = client
@@ -185,7 +191,9 @@ class ControlNode:
         self.agent_config = AgentConfig(client.graph, schema)
         self.xmpp = AgentServer(
             reactor,
-            ServerSettings(hostname=settings.name, address=settings.address, port=settings.xmpp_port),
+            ServerSettings(
+                hostname=settings.name, address=settings.address, port=settings.xmpp_port, tls=settings.tls
+            ),
             self,
             behaviour=behaviour,
             capture=capture,
@@ -194,6 +202,8 @@ class ControlNode:
         self.introspect = Introspect(reactor, f"control node {settings.name}", pages(self), self.metrics)
         self.provisioner: Provisioner | None = None
         self.introspect_port: int | None = None
+        self.xmpp_port = settings.xmpp_port
+        """Where agents connect; that of the settings until it listens."""
         self._instances: dict[str, InstanceSettings] = {}
         self._peers: dict[str, PeerSettings] = {}
         self._identity: Identity | None = None
@@ -207,7 +217,7 @@ class ControlNode:
         Raises:
             CannotListenError: a port is in use.
         """
-        await self.xmpp.listen()
+        self.xmpp_port = await self.xmpp.listen()
         if self.settings.introspect_port is not None:
             self.introspect_port = await self.introspect.listen(
                 self.settings.introspect_port, self.settings.introspect_address

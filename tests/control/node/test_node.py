@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from control.node.conftest import load_schema
+from control.xmpp.certificates import make_files
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -19,6 +21,9 @@ from contrail_emulator.config.graph import Graph
 from contrail_emulator.control import introspect
 from contrail_emulator.control.node import ControlNode, ControlSettings
 from contrail_emulator.control.routing import MASTER_INSTANCE
+from contrail_emulator.control.xmpp import TlsSettings
+from contrail_emulator.control.xmpp.stream import FEATURES
+from contrail_emulator.control.xmpp.tls import TlsError
 
 ME = ("bgp-router", f"{MASTER_INSTANCE}:control-1")
 SYSTEM = ("global-system-config", "default-global-system-config")
@@ -63,13 +68,13 @@ class Transport(StringTransport):
 class Site:
     """A node on a reactor in memory."""
 
-    def __init__(self, behaviour: Behaviour = CONTRAIL) -> None:
+    def __init__(self, behaviour: Behaviour = CONTRAIL, tls: TlsSettings | None = None) -> None:
         memory: Any = MemoryReactorClock
         self.reactor = memory()
         self.client = FakeClient()
         client: Any = self.client
         self.node = ControlNode(
-            self.reactor, ControlSettings(name="control-1", introspect_port=None), client, load_schema(),
+            self.reactor, ControlSettings(name="control-1", introspect_port=None, tls=tls), client, load_schema(),
             rng=Random(1), behaviour=behaviour,
         )  # fmt: skip
 
@@ -213,3 +218,18 @@ def test_stop_leaves_no_timer(site: Site) -> None:
     site.run(site.node.stop())
     assert site.node.plane is None and site.names() == []
     assert site.reactor.getDelayedCalls() == []
+
+
+def test_with_tls_agents_must_use_it(tmp_path: Path) -> None:
+    site = Site(tls=make_files(tmp_path).good)
+    site.run(site.node.start())
+    site.configure()
+    agent = site.agent()
+    assert FEATURES in agent.replied() and site.names() == []
+    assert site.node.xmpp_port == site.reactor.tcpServers[0][0]
+
+
+def test_certificate_files_that_cannot_be_used_are_said_at_once(tmp_path: Path) -> None:
+    good = make_files(tmp_path).good
+    with pytest.raises(TlsError, match="missing"):
+        Site(tls=good._replace(certificate=str(tmp_path / "missing.pem")))
