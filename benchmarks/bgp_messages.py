@@ -108,12 +108,21 @@ class Workload:
 class Reader:
     """A sink's table, from the bytes that reached it. `update` takes any part of the stream."""
 
+    __slots__ = ("__weakref__", "_essences", "_rest", "_vpn", "table", "updates")
+
     def __init__(self, family: str) -> None:
         self.table: Table = {}
         self.updates = 0
         self._vpn = family == "inet-vpn"
         self._rest = b""
         self._essences: dict[bytes, bytes] = {}
+
+    def copy(self) -> Reader:
+        """One that reads on from here by itself."""
+        other = Reader("inet-vpn" if self._vpn else "inet")
+        other.table, other.updates, other._rest = dict(self.table), self.updates, self._rest
+        other._essences = self._essences
+        return other
 
     def update(self, data: bytes) -> None:
         data = self._rest + data

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from bgp_messages import AS
+from bgp_messages import AS, Table
 
 ADDRESS = "127.0.1.2"
 ROUTER_ID = "10.255.0.1"
@@ -34,6 +34,7 @@ class Reflector:
 
     name = "daemon"
     program = ""
+    """A file name or a path."""
     withdraws_vpn = True
 
     def __init__(self, directory: Path, family: str, clients: list[str]) -> None:
@@ -64,6 +65,10 @@ class Reflector:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
+
+    def own_table(self) -> Table | None:
+        """What the daemon itself says it holds; None when it is not asked."""
+        return None
 
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -118,6 +123,7 @@ def _stat(number: int) -> list[str] | None:
 
 class Ours(Reflector):
     name = "ours"
+    python = sys.executable
     profile: Path | None = None
 
     @classmethod
@@ -125,9 +131,35 @@ class Ours(Reflector):
         return None
 
     def command(self) -> list[str]:
-        script = str(Path(__file__).with_name("our_reflector.py"))
+        script = str(Path(__file__).with_name("our_table.py"))
         profile = ["--profile", str(self.profile)] if self.profile else []
-        return [sys.executable, script, ADDRESS, str(self.port), self.family, *self.clients, *profile]
+        own = [str(self.directory / "table"), ADDRESS, str(self.port), self.family]
+        return [self.python, script, *own, *self.clients, *profile]
+
+    def own_table(self) -> Table | None:
+        """Asks for it by signal. RuntimeError when none comes."""
+        assert self.process is not None
+        path = self.directory / "table"
+        path.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + 60.0
+        while not path.exists():
+            if not self.alive() or time.monotonic() > end:
+                raise RuntimeError(f"{self.name} says nothing of its table:\n{self.log_text()}")
+            time.sleep(0.05)
+        told = json.loads(path.read_text())
+        return {bytes.fromhex(nlri): bytes.fromhex(value) for nlri, value in told.items()}
+
+
+class OursCompiled(Ours):
+    """The same source, hot cores compiled (`make fast`)."""
+
+    name = "compiled"
+    python = str(Path(__file__).parent.parent / ".venv-fast" / "bin" / "python")
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if Path(cls.python).exists() else f"{cls.python} is not there: make fast"
 
 
 class Bird(Reflector):
@@ -203,6 +235,20 @@ class GoBgp(Reflector):
         return [program, "-f", "gobgpd.json", "-t", "json", "-p", "--api-hosts", api, "--pprof-disable"]
 
 
+class NewGoBgp(GoBgp):
+    """A release that Debian does not have, built from the Go module."""
+
+    name = "GoBGP 4.8"
+    program = str(Path.home() / ".cache" / "contrail-emulator" / "gobin" / "gobgpd")
+
+    @classmethod
+    def missing(cls) -> str | None:
+        if find(cls.program):
+            return None
+        folder = Path(cls.program).parent
+        return f"build it: GOBIN={folder} go install github.com/osrg/gobgp/v4/cmd/gobgpd@v4.8.0"
+
+
 class OpenBgpd(Reflector):
     """Version 7.7 counts a withdrawal of a VPN route and keeps the route; that phase is left out."""
 
@@ -241,7 +287,7 @@ class OpenBgpd(Reflector):
         return [self._bgpd() or "", "-d", "-f", "bgpd.conf"]
 
 
-ALL: list[type[Reflector]] = [Ours, Bird, Frr, GoBgp, OpenBgpd]
+ALL: list[type[Reflector]] = [Ours, OursCompiled, Bird, Frr, GoBgp, NewGoBgp, OpenBgpd]
 
 
 def wait_for_port(reflector: Reflector, timeout: float = 20.0) -> None:
