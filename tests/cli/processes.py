@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,8 @@ class System:
         )
         self.store = store
         self.reader = reader
+        self.secure = ""
+        """Lines of [DEFAULT] in the conf files of control nodes and agents."""
         self.processes: dict[str, Process] = {}
         self.schema_conf = self.write("schema.conf", f"[DEFAULTS]\nhttp_server_port = 0\n{config_node}")
 
@@ -158,23 +160,27 @@ class System:
         return self.write(
             f"{name}.conf",
             f"[DEFAULT]\nhostip = {node.address}\nhostname = {name}\nbgp_port = {BGP}\nxmpp_server_port = {XMPP}\n"
-            f"http_server_port = {INTROSPECT}\n{reader or self.reader}",
+            f"http_server_port = {INTROSPECT}\n{self.secure}{reader or self.reader}",
         )
 
     def control(self, name: str) -> Process:
         return self.run(name, "control", self.control_conf(name), *self.store)
 
     def agent(self, name: str) -> Process:
+        return self.run(name, "agent", self.agent_conf(name))
+
+    def agent_conf(self, name: str, controls: Sequence[str] | None = None) -> Path:
+        """Of an agent of all control nodes, or of those named."""
         agent = next(agent for agent in self.file.agents if agent.name == name)
         underlay = " ".join(f"{other.tunnel_address}={other.bind}" for other in self.file.agents)
-        servers = " ".join(f"{node.address}:{XMPP}" for node in self.file.control_nodes)
-        conf = self.write(
+        chosen = [node for node in self.file.control_nodes if controls is None or node.name in controls]
+        servers = " ".join(f"{node.address}:{XMPP}" for node in chosen)
+        return self.write(
             f"{name}.conf",
             f"[DEFAULT]\nagent_name = {name}\nhttp_server_port = {INTROSPECT}\nrest_port = {PORT_API}\n"
-            f"tunnel_type = MPLSoUDP\n[CONTROL-NODE]\nservers = {servers}\n[VIRTUAL-HOST-INTERFACE]\n"
+            f"tunnel_type = MPLSoUDP\n{self.secure}[CONTROL-NODE]\nservers = {servers}\n[VIRTUAL-HOST-INTERFACE]\n"
             f"ip = {agent.tunnel_address}/32\n[EMULATOR]\nbind_address = {agent.bind}\nunderlay = {underlay}\n",
         )
-        return self.run(name, "agent", conf)
 
     def plug(self) -> None:
         """Announces every machine over the port API of its agent."""
