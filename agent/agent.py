@@ -18,6 +18,7 @@ from contrail_emulator.base.pcap import Capture
 from contrail_emulator.config.graph import Changes, Graph
 from contrail_emulator.config.schema import load
 from contrail_emulator.control.xmpp.client import ClientSettings, XmppClient
+from contrail_emulator.control.xmpp.core import DEFAULT_HOLD_TIME
 from contrail_emulator.control.xmpp.names import DNS_JID
 from contrail_emulator.control.xmpp.tls import TlsContext
 
@@ -84,6 +85,7 @@ class Agent:
         self._capture = capture
         self._connect = connect or self._xmpp_client
         self._turn: Any = None
+        self._first_session = True
         self._recompute = False
         self._cost = 0.0
         self.started = False
@@ -177,6 +179,7 @@ class Agent:
                 DNS_JID,
                 settings.source_address,
                 tls=self._dns_tls,
+                behaviour=settings.behaviour,
             )
         else:
             client = ClientSettings(
@@ -185,10 +188,18 @@ class Agent:
                 channel.port,
                 bind_address=settings.source_address,
                 subcluster=settings.subcluster_name,
-                hold_time=settings.hold_time,
+                hold_time=self._first_hold_time(),
                 tls=self._tls,
+                behaviour=settings.behaviour,
             )
         return XmppClient(self._reactor, client, channel, rng=self._rng, capture=self._capture)
+
+    def _first_hold_time(self) -> float:
+        """A real agent's first session, of all it ever makes, has 90 s whatever is configured."""
+        first, self._first_session = self._first_session, False
+        if first and self.settings.behaviour.first_session_ignores_hold_time:
+            return DEFAULT_HOLD_TIME
+        return self.settings.hold_time
 
     # --- ports --------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
@@ -23,7 +24,7 @@ class AgentServer(XmppServer):
         behaviour: Behaviour = CONTRAIL,
         capture: Capture | None = None,
     ) -> None:
-        super().__init__(reactor, settings, handler, capture=capture)
+        super().__init__(reactor, replace(settings, behaviour=behaviour), handler, capture=capture)
         self._new_wins = not behaviour.refuse_duplicate_agent
 
     def judge(self, session: ServerSession, opened: StreamOpen) -> str:

@@ -115,9 +115,9 @@ class ControlChannel:
         """Routes come as messages, configuration as IQs; each form is ignored on the other keyword."""
         if session is not self.session:
             return
-        if stanza.kind is Kind.MESSAGE and stanza.addressed(BGP_PEER):
+        if stanza.kind is Kind.MESSAGE and self._addressed(stanza, BGP_PEER):
             self._routes(stanza)
-        elif stanza.kind is Kind.IQ and stanza.addressed(CONFIG):
+        elif stanza.kind is Kind.IQ and self._addressed(stanza, CONFIG):
             self._owner.configuration(self, stanza)
         else:
             self.counters["ignored stanzas"] += 1
@@ -172,6 +172,13 @@ class ControlChannel:
     def _send(self, data: bytes) -> None:
         if self.session is not None:
             self.session.send(data)
+
+    def _addressed(self, stanza: Stanza, keyword: str) -> bool:
+        """A real agent does not look whose name stands before the keyword (reference/xmpp.md 1.1)."""
+        if self._settings.behaviour.dispatch_by_substring:
+            return stanza.addressed(keyword)
+        name = self._settings.virtual_router_name if keyword == CONFIG else self._settings.name
+        return stanza.to == f"{name}/{keyword}"
 
     def _routes(self, stanza: Stanza) -> None:
         match pubsub.read(stanza):

@@ -12,6 +12,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.base.capture import capture_factory
 from contrail_emulator.base.pcap import Capture
 
@@ -54,6 +55,7 @@ class ClientSettings:
     tls: TlsSettings | TlsContext | None = None
     max_stanza: int = DEFAULT_MAX_STANZA
     tcp_hold_time: float = 30.0
+    behaviour: Behaviour = CONTRAIL
 
 
 class ClientSession(Session):
@@ -115,7 +117,13 @@ class XmppClient:
         self.tls_context = TlsContext(tls, server=False) if isinstance(tls, TlsSettings) else tls
         opening = open_bytes(settings.name, settings.to, settings.subcluster)
         self.core = ClientCore(
-            opening, settings.name, rng, settings.hold_time, tls is not None, settings.max_stanza
+            opening,
+            settings.name,
+            rng,
+            settings.hold_time,
+            tls is not None,
+            settings.max_stanza,
+            behaviour=settings.behaviour,
         )
         self._handler = handler
         self._capture = capture

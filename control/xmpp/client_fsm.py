@@ -6,6 +6,8 @@ import random
 from types import MappingProxyType
 from typing import Final
 
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+
 from . import stream
 from .core import DEFAULT_HOLD_TIME, Core, Do, Rule, Table, Timer, input_waits, uses_tls
 from .framing import DEFAULT_MAX_STANZA
@@ -34,8 +36,9 @@ class ClientCore(Core):
         tls: bool = False,
         max_stanza: int = DEFAULT_MAX_STANZA,
         parser: StanzaParser | None = None,
+        behaviour: Behaviour = CONTRAIL,
     ) -> None:
-        super().__init__(CLIENT_TABLE, CLIENT_PATTERNS, name, hold_time, tls, max_stanza, parser)
+        super().__init__(CLIENT_TABLE, CLIENT_PATTERNS, name, hold_time, tls, max_stanza, parser, behaviour)
         self._open_text = open_bytes
         self._rng = rng
         self._keepalives = 0
@@ -74,6 +77,12 @@ class ClientCore(Core):
         if self._keepalives == KEEPALIVES_TO_RESET:
             self.attempts = 0
 
+    def come_up(self) -> None:
+        """A real client's back-off outlasts a session that is short."""
+        if not self.behaviour.backoff_survives_short_session:
+            self.attempts = 0
+        self.announce()
+
     def count_flap(self) -> None:
         self.flaps += 1
 
@@ -87,7 +96,7 @@ def without_tls(core: ClientCore) -> bool:
 
 
 _C = ClientCore
-_ESTABLISH: Final = (_C.note_peer, _C.send_keepalive, _C.start_keepalive, _C.start_hold, _C.announce)
+_ESTABLISH: Final = (_C.note_peer, _C.send_keepalive, _C.start_keepalive, _C.start_hold, _C.come_up)
 _RETRY: Final = (Rule(State.ACTIVE, (_C.drop, _C.enter_active)),)
 _GONE: Final = (Rule(State.ACTIVE, (_C.finish, _C.enter_active)),)
 _FLAP: Final = (Rule(State.ACTIVE, (_C.count_flap, _C.drop, _C.enter_active)),)

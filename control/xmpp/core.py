@@ -10,6 +10,8 @@ from enum import Enum
 from math import inf
 from typing import Final, NamedTuple
 
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+
 from . import stream
 from .framing import DEFAULT_MAX_STANZA, FrameKind, Framer, FramingError, Pattern
 from .stanza import Stanza, StanzaError, StanzaParser
@@ -86,6 +88,7 @@ class Core:
         "_parser",
         "_patterns",
         "_table",
+        "behaviour",
         "counters",
         "input_waits",
         "last_event",
@@ -107,8 +110,10 @@ class Core:
         tls: bool = False,
         max_stanza: int = DEFAULT_MAX_STANZA,
         parser: StanzaParser | None = None,
+        behaviour: Behaviour = CONTRAIL,
     ) -> None:
         """`parser` may be shared by many sessions."""
+        self.behaviour = behaviour
         self._table = table
         self._patterns = patterns
         self._framer = Framer(max_stanza)
@@ -232,7 +237,7 @@ class Core:
                     self.counters.keepalives_in += 1
                     self._run(Event.KEEPALIVE, None)
                 case FrameKind.STREAM_OPEN:
-                    self._open(stream.read_open(data))
+                    self._open(stream.read_open(data, self.behaviour.strict_stream_header))
                 case FrameKind.FEATURES:
                     stream.check_features(data)
                     self._run(Event.FEATURES, None)
@@ -284,7 +289,7 @@ class Core:
 
     def send_keepalive(self) -> None:
         self.counters.keepalives_out += 1
-        self.emit_bytes(stream.KEEPALIVE)
+        self.emit_bytes(stream.KEEPALIVE if self.behaviour.keepalive_is_u0200 else stream.BLANK)
 
     def note_peer(self) -> None:
         """Keep what the open said."""

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.base.capture import capture_factory
 from contrail_emulator.base.pcap import Capture
 
@@ -41,6 +42,7 @@ class ServerSettings:
     max_stanza: int = DEFAULT_MAX_STANZA
     tcp_hold_time: float = 30.0
     backlog: int = 1024
+    behaviour: Behaviour = CONTRAIL
 
 
 class ServerSession(Session):
@@ -50,7 +52,13 @@ class ServerSession(Session):
         settings = server.settings
         tls = settings.tls is not None
         core = ServerCore(
-            settings.hostname, self._judge, server.hold_time, tls, settings.max_stanza, server.parser
+            settings.hostname,
+            self._judge,
+            server.hold_time,
+            tls,
+            settings.max_stanza,
+            server.parser,
+            settings.behaviour,
         )
         super().__init__(server.reactor, core, server)
         self._server = server

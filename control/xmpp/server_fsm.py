@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
+from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+
 from . import stream
 from .core import DEFAULT_HOLD_TIME, OPEN_TIME, Core, Rule, Table, Timer, input_waits, uses_tls
 from .framing import DEFAULT_MAX_STANZA
@@ -28,8 +30,9 @@ class ServerCore(Core):
         tls: bool = False,
         max_stanza: int = DEFAULT_MAX_STANZA,
         parser: StanzaParser | None = None,
+        behaviour: Behaviour = CONTRAIL,
     ) -> None:
-        super().__init__(SERVER_TABLE, SERVER_PATTERNS, hostname, hold_time, tls, max_stanza, parser)
+        super().__init__(SERVER_TABLE, SERVER_PATTERNS, hostname, hold_time, tls, max_stanza, parser, behaviour)
         self._judge = judge
 
     def judge(self, opened: stream.StreamOpen) -> str:

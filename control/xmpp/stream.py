@@ -12,6 +12,8 @@ MAX_OPEN: Final = 1024
 STREAM_ID: Final = "++123"
 
 KEEPALIVE: Final = b"\xc8\x80"
+BLANK: Final = b" "
+"""The keepalive of RFC 6120 4.6.1."""
 FEATURES: Final = (
     '<?xml version="1.0"?>\n'
     f'<stream:features><starttls xmlns="{TLS_NAMESPACE}"><required/></starttls></stream:features>'
@@ -20,6 +22,7 @@ STARTTLS: Final = f'<?xml version="1.0"?>\n<starttls xmlns="{TLS_NAMESPACE}" />'
 PROCEED: Final = f'<?xml version="1.0"?>\n<proceed xmlns="{TLS_NAMESPACE}" />'.encode()
 
 _DECLARATION: Final = re.compile(rb'<\?xml version="1\.0"\s*\?>\s*')
+_ANY_DECLARATION: Final = re.compile(rb"<\?xml\s[^<>]*\?>\s*")
 
 _XMLNS: Final = re.compile(rb"(\"[^\"]*\"|'[^']*')|\bxmlns(?=\s*=)")
 _SUBCLUSTER: Final = "subcluster"
@@ -58,12 +61,13 @@ def _open(name: str, to: str, ident: str, default_namespace: str) -> bytes:
     return text
 
 
-def read_open(frame: bytes) -> StreamOpen:
+def read_open(frame: bytes, strict: bool = True) -> StreamOpen:
     """Read an open or a reply. Raises StreamError.
 
     It must begin with `<stream:stream`, or with a declaration in double quotes: a real receiver closes on all else.
+    Not `strict`, any XML declaration will do.
     """
-    declaration = _DECLARATION.match(frame)
+    declaration = (_DECLARATION if strict else _ANY_DECLARATION).match(frame)
     text = frame[declaration.end() :] if declaration else frame
     if not text.startswith(b"<stream:stream"):
         raise StreamError(f"stream open begins {frame[:60]!r}")

@@ -347,3 +347,34 @@ def test_the_hold_time_follows_configuration(world: Any, config: Any, new_config
         world.nodes[0].reconfigure("compute-1", change)
         world.run(1)
         assert client.hold_time == wanted
+
+
+@pytest.mark.parametrize("profile", [CONTRAIL, RFC])
+def test_a_stanza_for_another_agent(world: Any, config: Any, new_config: Any, profile: Any) -> None:
+    """A real agent looks at the keyword of `to` only, and takes it; profile `rfc` ignores and counts it."""
+    host, _ = start(world, config, behaviour=profile)
+    (client,) = world.nodes[0].clients
+    entry = remote("10.1.0.9/32")
+    body = pubsub.items_body(NODE, [("10.1.0.9/32", entry.to_xml())])
+    client.receive(pubsub.message_header("compute-2") + body)
+    change = new_config()
+    change.network("blue", "10.2.0.0/24")
+    for message in change.messages("compute-2"):
+        client.receive(message)
+    world.run(1)
+    taken = profile is CONTRAIL
+    assert (route(host, "10.1.0.9/32") is not None) is taken
+    assert ("default-domain:demo:blue:blue" in host.agent.oper.rib.vrfs) is taken
+    (channel,) = host.agent.controller.channels
+    assert bool(channel.counters["ignored stanzas"]) is not taken and channel.is_ready
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+def test_the_first_session_of_an_agent(world: Any, config: Any, ignores: bool) -> None:
+    from dataclasses import replace
+
+    host, _ = start(world, config, hold_time=30, behaviour=replace(CONTRAIL, first_session_ignores_hold_time=ignores))
+    (channel,) = host.agent.controller.channels
+    real: Any = host.agent._xmpp_client  # what Agent makes without a `connect` of the test's own
+    times = [real(channel).core.hold_time for _ in range(3)]
+    assert times == [90 if ignores else 30, 30, 30]
