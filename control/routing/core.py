@@ -181,6 +181,8 @@ class RoutingCore:
         self._attach(instance)
         own = exports != instance.exports or before.index != settings.index
         touched = (imports ^ instance.imports) | (set(exports) ^ set(instance.exports))
+        if before.pbb_evpn_enable != settings.pbb_evpn_enable:
+            own = True
         if before.virtual_network_index != settings.virtual_network_index:
             own = True
             touched |= instance.imports | set(instance.exports)
@@ -212,6 +214,8 @@ class RoutingCore:
             if manager is not None:
                 manager.close()
         self.attributes.forget_memos()
+        if instance.settings.virtual_network_index:  # of these targets, the network may now be known
+            self._touch_targets(instance.imports & set(instance.exports))
 
     def _touch_instance(self, instance: Instance) -> None:
         """Replicate an instance's own routes anew."""

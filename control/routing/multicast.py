@@ -109,6 +109,8 @@ class Group:
 
     def run(self) -> None:
         """Rebuild what changed."""
+        if self.manager.groups.get((self.source, self.group)) is not self:
+            return  # the instance was deleted while this waited
         if self.agents_changed:
             self.agents_changed = False
             self._build_local()

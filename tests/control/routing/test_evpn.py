@@ -267,3 +267,15 @@ def test_an_instance_deleted_under_its_agents(blue: Bench) -> None:
     blue.flush()
     blue.assert_empty()
     assert not blue.core.managers
+
+
+def test_pbb_switched_on_while_agents_are_there(bench: Bench) -> None:
+    bench.add("blue", 1, [TARGET], [TARGET])
+    (one, two), (sink, _) = agents(bench, 2)
+    broadcast(bench, one, 1, tag=5)
+    broadcast(bench, two, 2, tag=6)
+    bench.flush()
+    assert [entry.address[3] for entry in sink.olists[broadcast_key(1, 5)].entries] == [2]
+    bench.core.update_instance(bench.instance("blue", 1, [TARGET], [TARGET], pbb_evpn_enable=True))
+    bench.flush()
+    assert broadcast_key(1, 5) not in sink.olists
