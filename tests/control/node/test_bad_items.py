@@ -104,6 +104,22 @@ BAD_INET6 = [
     unicast(b"2001:db8::9/128", hop(b"2001:db8::1"), af=b"2"),
     unicast(b"2001:db8::9/128", hop(label=b"x"), af=b"2"),
 ]
+BAD_LABELED = [
+    b"<entry/>",
+    unicast(safi=b"1"),
+    unicast(af=b"2", safi=b"4"),
+    unicast(safi=b"four"),
+    unicast(address=b"10.1.1.9", safi=b"4"),
+    unicast(address=b"10.1.1.9/33", safi=b"4"),
+    unicast(address=b"2001:db8::1/128", safi=b"4"),
+    unicast(hops=b"", safi=b"4"),
+    unicast(hops=hop() + hop(b"192.0.2.2"), safi=b"4"),
+    unicast(hops=hop(label=b"0"), safi=b"4"),
+    unicast(hops=hop(label=b"1048576"), safi=b"4"),
+    unicast(hops=hop(b"0.0.0.0"), safi=b"4"),
+    unicast(hops=hop(b"2001:db8::1"), safi=b"4"),
+    unicast(more=b"<med>%b</med>" % HUGE, safi=b"4"),
+]
 BAD_EVPN = [
     b"<entry/>",
     enet(safi=b"70"),
@@ -161,6 +177,7 @@ BAD_MVPN = [
 ]
 CASES = [
     ("1/1", BAD_INET),
+    ("1/4", BAD_LABELED),
     ("2/1", BAD_INET6),
     ("25/242", BAD_EVPN),
     ("1/241", BAD_ERMVPN),
@@ -170,6 +187,10 @@ CASES = [
 
 def everything(bench: Bench) -> dict[str, list[str]]:
     return {name: bench.prefixes(name) for name in bench.core.tables}
+
+
+def test_there_are_ten_cases_for_each_family() -> None:
+    assert all(len(set(entries)) >= 10 for _, entries in CASES)
 
 
 @pytest.mark.parametrize(("family", "entries"), CASES, ids=[family for family, _ in CASES])

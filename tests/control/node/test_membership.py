@@ -270,3 +270,19 @@ def test_row_of_an_agent(bench: Bench) -> None:
         (RED, "pending", "192.0.2.1:4"),
     ]
     assert row["counters"]["items_mvpn_in"] == 1
+
+
+def test_a_stanza_in_another_agent_s_name(bench: Bench) -> None:
+    """Nothing compares `from` with the session (reference/xmpp.md 1.5): who sends it is whose route it is."""
+    bench.add_instance()
+    one, two = bench.agent(1), bench.agent(2)
+    two.subscribe()
+    one.feed(pubsub.Subscribe(BLUE, 1).to_bytes("compute-2", "compute-2/bgp-peer", "x"))
+    node = f"1/1/{BLUE}/10.1.1.3/32"
+    one.feed(pubsub.Publish.write(node, [route().to_xml()], "compute-2", "compute-2/bgp-peer", "x"))
+    one.feed(pubsub.Collection(BLUE, node, True).to_bytes("compute-2", "compute-2/bgp-peer", "x"))
+    bench.flush()
+    (path,) = bench.paths(TABLE, "10.1.1.3/32")
+    assert path["source"] == "compute-1"
+    assert (one.channel.row()["routes_in"], two.channel.row()["routes_in"]) == (1, 0)
+    assert one.session.closed == two.session.closed == ""
