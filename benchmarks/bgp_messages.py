@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 AS = 64512
 MARKER = b"\xff" * 16
@@ -41,12 +41,13 @@ def attribute(flags: int, kind: int, value: bytes) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Workload:
     """`prefixes` routes of one family, `packed` to an UPDATE; the routes of one UPDATE share an attribute set of their
-    own, as routes of one origin do. /24 from 16.0.0.0 on, in inet-vpn 1000 to a route distinguisher, 100 targets."""
+    own, as routes of one origin do. /24 from 16.0.0.0 on, in inet-vpn 1000 to a route distinguisher, one of `targets`
+    route targets for each UPDATE in turn."""
 
     family: str
     prefixes: int
     packed: int
-    known: dict[int, bytes] = field(default_factory=dict)
+    targets: int = 100
 
     def nlri(self, number: int, label: bytes = b"") -> bytes:
         prefix = (0x100000 + number).to_bytes(3, "big")
@@ -64,7 +65,7 @@ class Workload:
         first = attribute(0x40, 1, b"\x00") + attribute(0x40, 2, path)
         med, preference = struct.pack("!I", batch * 2 + 1 + version), struct.pack("!I", 100)
         second = attribute(0x80, 4, med) + attribute(0x40, 5, preference)
-        target = b"" if self.family == "inet" else struct.pack("!HHI", 2, AS, batch % 100)
+        target = b"" if self.family == "inet" else struct.pack("!HHI", 2, AS, batch % self.targets + 1)
         if target:
             second += attribute(0xC0, 16, target)
         return first, second, b"|".join((NEXT_HOP, path, med, preference, target))

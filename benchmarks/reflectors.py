@@ -106,10 +106,14 @@ class Reflector:
 
     def peak(self) -> float:
         """MiB of resident memory at the peak, of all its processes."""
+        return self.memory("VmHWM")
+
+    def memory(self, field: str) -> float:
+        """MiB, of all its processes, by the name that /proc/<number>/status has for it."""
         total = 0
         for number in self._processes():
             text = Path(f"/proc/{number}/status").read_text()
-            total += next((int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM:")), 0)
+            total += next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{field}:")), 0)
         return total / 1024
 
 
