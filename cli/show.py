@@ -88,6 +88,7 @@ VIEWS: Mapping[str, View] = {
 @click.option("--table", help="routes: of this table only, such as bgp.l3vpn.0.")
 @click.option("--prefix", help="routes: of this prefix only.")
 @click.option("--longer", is_flag=True, help="routes: with --prefix, more specific ones too.")
+@click.option("--longest", is_flag=True, help="routes: with --prefix (or an address), its longest match in each table.")
 @click.option("--source", help="routes: learnt from this peer or agent only.")
 @click.option("--protocol", help="routes: BGP, XMPP, …")
 @click.option("--json", "as_json", is_flag=True, help="JSON, as the daemon gives it.")
@@ -167,13 +168,16 @@ def _reason(error: urllib.error.HTTPError) -> str:
 
 
 def _check_prefix(given: Mapping[str, str]) -> None:
-    """Refuses a prefix that no table could hold; `longer` wants an IP prefix, with or without RD."""
+    """Refuses a prefix that no table could hold; `longer`, `longest` want an IP prefix, with or without RD."""
     prefix = given.get("prefix")
+    wanted = [option for option in ("longer", "longest") if option in given]
+    if len(wanted) > 1:
+        raise click.UsageError("--longer and --longest don't go together")
     if prefix is None:
-        if "longer" in given:
-            raise click.UsageError("--longer goes with: --prefix")
+        if wanted:
+            raise click.UsageError(f"--{wanted[0]} goes with: --prefix")
         return
-    if OTHER_PREFIX.fullmatch(prefix) and "longer" not in given:
+    if OTHER_PREFIX.fullmatch(prefix) and not wanted:
         return
     distinguished = DISTINGUISHER.fullmatch(prefix)
     for text in (prefix, distinguished["prefix"] if distinguished else prefix):

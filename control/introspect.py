@@ -24,7 +24,7 @@ def pages(node: ControlNode) -> Sequence[Page]:
         Page(
             "routes",
             lambda arguments: routes(node, arguments),
-            "routes?table=…&prefix=…&longer=true&source=…&protocol=…",
+            "routes?table=…&prefix=…&longer=true&longest=true&source=…&protocol=…",
         ),
         Page("tables", lambda arguments: tables(node), "tables: prefixes and paths"),
         Page("config", lambda arguments: config(node, arguments), "configuration graph: nodes?type=…&name=…"),
@@ -51,7 +51,8 @@ def instances(node: ControlNode) -> list[Row]:
 
 
 def routes(node: ControlNode, arguments: Arguments) -> list[Row]:
-    """Routes of one table, or of all: `prefix` exactly, or with `longer` everything below it."""
+    """Routes of one table, or of all: `prefix` exactly, or with `longer` everything below it, or with `longest` the
+    longest match of each table."""
     core = _plane(node).core
     table = arguments.get("table")
     if table is not None and table not in core.tables:
@@ -60,14 +61,15 @@ def routes(node: ControlNode, arguments: Arguments) -> list[Row]:
     found: list[Row] = []
     faults: list[ValueError] = []
     for name in names:
-        rows = core.rows(
-            name,
-            prefix=arguments.get("prefix"),
-            longer=arguments.get("longer", "").lower() in ("1", "true", "yes"),
-            source=arguments.get("source"),
-            protocol=arguments.get("protocol"),
-        )
         try:
+            rows = core.rows(
+                name,
+                prefix=arguments.get("prefix"),
+                longer=_flag(arguments, "longer"),
+                longest=_flag(arguments, "longest"),
+                source=arguments.get("source"),
+                protocol=arguments.get("protocol"),
+            )
             for row in rows:
                 found.append({"table": name, **row})
                 if len(found) >= MAX_ROUTES:
@@ -77,6 +79,10 @@ def routes(node: ControlNode, arguments: Arguments) -> list[Row]:
     if len(faults) == len(names) > 0:
         raise PageError(f"{faults[0]} for {table or 'any table'}")
     return found
+
+
+def _flag(arguments: Arguments, name: str) -> bool:
+    return arguments.get(name, "").lower() in ("1", "true", "yes")
 
 
 def tables(node: ControlNode) -> list[Row]:

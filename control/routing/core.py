@@ -268,10 +268,11 @@ class RoutingCore:
         pattern: str | None = None,
         source: str | None = None,
         protocol: str | None = None,
+        longest: bool = False,
     ) -> Iterator[Row]:
         """Routes of a table, see `rows.route_rows`. KeyError without the table."""
         table = self.tables[table_name]
-        return route_rows(self, table, prefix, longer, shorter, pattern, source, protocol)
+        return route_rows(self, table, prefix, longer, shorter, pattern, source, protocol, longest)
 
     def table_rows(self) -> list[Row]:
         return [table_row(table) for table in self.tables.values()]

@@ -40,13 +40,41 @@ def route_rows(
     pattern: str | None,
     source: str | None,
     protocol: str | None,
+    longest: bool = False,
 ) -> Iterator[Row]:
     """The routes of a table that have paths, with the paths that `source` and `protocol` leave over.
 
     `prefix` is a printed prefix, and selects it alone; for unicast tables it may go without RD, and `longer` or
-    `shorter` select what it contains or is contained in as well. `pattern` is searched for in the printed prefix.
-    ValueError for a pattern that is none, or for a prefix that does not parse while `longer` or `shorter` needs it.
+    `shorter` select what it contains or is contained in as well. `longest` selects the longest match: of what `shorter`
+    would, the longest prefix (of a VPN table, with every RD). `pattern` is searched for in the printed prefix.
+    ValueError for a pattern that is none, or for a prefix that does not parse while one of the three needs it.
     """
+    rows = _matching(core, table, prefix, longer, shorter or longest, pattern, source, protocol)
+    if not longest:
+        return rows
+    if prefix is None or longer or shorter:
+        raise ValueError("the longest match is that of a prefix, without longer or shorter ones")
+    found = list(rows)
+    best = max((_length(row) for row in found), default=0)
+    return (row for row in found if _length(row) == best)
+
+
+def _length(row: Row) -> int:
+    """The prefix length of a unicast route."""
+    network = _network(row["prefix"])
+    return network.prefixlen if network is not None else 0
+
+
+def _matching(
+    core: RoutingCore,
+    table: Table,
+    prefix: str | None,
+    longer: bool,
+    shorter: bool,
+    pattern: str | None,
+    source: str | None,
+    protocol: str | None,
+) -> Iterator[Row]:
     codec = nlri.codec(table.family)
     wanted = _network(prefix) if prefix is not None and table.family in _UNICAST else None
     if wanted is None and prefix is not None and (longer or shorter):

@@ -83,6 +83,14 @@ def test_longer_wants_a_prefix(asked: list[Mapping[str, str]]) -> None:
     assert isinstance(fault, click.UsageError) and "--longer goes with: --prefix" in fault.message
 
 
+def test_the_longest_match_of_an_address(asked: list[Mapping[str, str]]) -> None:
+    assert show("routes", "--prefix", "10.1.0.3", "--longest").exit_code == 0
+    assert asked == [{"prefix": "10.1.0.3", "longest": "True"}]
+    for wrong in (["--longest"], ["--prefix", OTHER[0], "--longest"], ["--prefix", "::", "--longer", "--longest"]):
+        assert isinstance(show("routes", *wrong).exception, click.UsageError)
+    assert len(asked) == 1
+
+
 def test_a_node_that_is_not_there(asked: list[Mapping[str, str]]) -> None:
     fault = show("agents", "--node", "nobody").exception
     assert isinstance(fault, LabError)
@@ -110,8 +118,10 @@ class Core:
 
     tables = ("bgp.l3vpn.0", "bgp.evpn.0")
 
-    def rows(self, name: str, *, prefix: str | None, longer: bool, **others: Any) -> Iterator[dict[str, Any]]:
-        if prefix == "nonsense" or (longer and prefix and name == "bgp.evpn.0"):
+    def rows(
+        self, name: str, *, prefix: str | None, longer: bool, longest: bool, **others: Any
+    ) -> Iterator[dict[str, Any]]:
+        if prefix == "nonsense" or ((longer or longest) and prefix and name == "bgp.evpn.0"):
             raise ValueError(f"not a prefix: {prefix!r}")
         yield {"prefix": name + " route"}
 
@@ -124,6 +134,7 @@ def page(**arguments: str) -> list[dict[str, Any]]:
 def test_tables_without_ip_prefixes_have_no_longer_ones() -> None:
     assert [row["table"] for row in page()] == ["bgp.l3vpn.0", "bgp.evpn.0"]
     assert [row["table"] for row in page(prefix="10.0.0.0/8", longer="true")] == ["bgp.l3vpn.0"]
+    assert [row["table"] for row in page(prefix="10.0.0.0/8", longest="true")] == ["bgp.l3vpn.0"]
 
 
 @pytest.mark.parametrize("arguments", [{"prefix": "nonsense"}, {"prefix": "10.0.0.0/8", "table": "bgp.evpn.0"}])

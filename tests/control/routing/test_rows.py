@@ -108,6 +108,10 @@ def test_flags_and_communities_by_name(filled: Bench) -> None:
         ({"prefix": "10.1.0.0/16", "longer": True}, ["10.1.0.0/16", "10.1.1.3/32", "10.1.1.4/32"]),
         ({"prefix": "10.1.1.0/24", "longer": True}, ["10.1.1.3/32", "10.1.1.4/32"]),
         ({"prefix": "10.1.1.3/32", "shorter": True}, ["10.1.0.0/16", "10.1.1.3/32"]),
+        ({"prefix": "10.1.1.3", "longest": True}, ["10.1.1.3/32"]),
+        ({"prefix": "10.1.1.5", "longest": True}, ["10.1.0.0/16"]),
+        ({"prefix": "10.1.1.3/32", "longest": True, "protocol": "BGP"}, ["10.1.0.0/16"]),
+        ({"prefix": "10.2.0.1", "longest": True}, []),
         ({"pattern": r"\.4/"}, ["10.1.1.4/32"]),
         ({"source": "gateway"}, ["10.1.0.0/16"]),
         ({"protocol": "XMPP"}, ["10.1.1.3/32", "10.1.1.4/32"]),
@@ -123,12 +127,18 @@ def test_filters(filled: Bench, query: dict[str, Any], expected: list[str]) -> N
 def test_vpn_prefixes_with_and_without_rd(filled: Bench) -> None:
     assert prefixes(filled, "bgp.l3vpn.0", prefix="10.1.0.0/16") == ["65001:1:10.1.0.0/16"]
     assert len(prefixes(filled, "bgp.l3vpn.0", prefix="10.1.0.0/16", longer=True)) == 3
+    assert prefixes(filled, "bgp.l3vpn.0", prefix="10.1.1.9", longest=True) == ["65001:1:10.1.0.0/16"]
+    assert prefixes(filled, "bgp.l3vpn.0", prefix="65001:1:20.1.1.1", longest=True) == ["65001:1:20.0.0.0/8"]
+    assert prefixes(filled, "bgp.l3vpn.0", prefix="65001:2:20.1.1.1", longest=True) == []
     assert prefixes(filled, "bgp.l3vpn.0", prefix="65001:1:10.0.0.0/8", longer=True) == ["65001:1:10.1.0.0/16"]
 
 
 def test_senseless_filters_are_errors(filled: Bench) -> None:
     with pytest.raises(ValueError, match="not a prefix"):
         prefixes(filled, "blue.inet.0", prefix="sense", longer=True)
+    for query in ({}, {"prefix": "10.0.0.0/8", "longer": True}, {"prefix": "10.0.0.0/8", "shorter": True}):
+        with pytest.raises(ValueError, match="longest match"):
+            prefixes(filled, "blue.inet.0", longest=True, **query)
     with pytest.raises(KeyError):
         prefixes(filled, "green.inet.0")
     assert prefixes(filled, "blue.inet.0", prefix="sense") == []
