@@ -31,6 +31,8 @@ TABLES = {
     ItemFamily.ERM_VPN: Table.MULTICAST,
 }
 DEFAULT_LIMIT = 64
+MAX_MPLS_LABEL = 0xFFFFF
+MAX_VNI = 0xFFFFFF
 
 
 class Content(NamedTuple):
@@ -113,9 +115,10 @@ def _content(entry: Entry) -> Content | None:
             return _enet(entry)
         case McastEntry():
             hops = tuple(
-                Hop(_ipv4(hop.address), int(hop.label or 0), encaps(hop.encapsulations)) for hop in entry.olist
+                Hop(_ipv4(hop.address), _label(int(hop.label or 0), MAX_MPLS_LABEL), encaps(hop.encapsulations))
+                for hop in entry.olist
             )
-            return Content(host(entry.group), Attributes(), hops, entry.source_label)
+            return Content(host(entry.group), Attributes(), hops, _label(entry.source_label, MAX_MPLS_LABEL))
         case _:
             return None
 
@@ -150,7 +153,14 @@ def _enet(entry: EnetEntry) -> Content | None:
 
 
 def _hop(hop: NextHop, vn: str) -> Hop:
-    return Hop(_ipv4(hop.address), hop.label, encaps(hop.encapsulations), vn)
+    return Hop(_ipv4(hop.address), _label(hop.label, MAX_VNI), encaps(hop.encapsulations), vn)
+
+
+def _label(value: int, limit: int) -> int:
+    """A number that no packet can carry is no label."""
+    if value > limit:
+        raise ItemError(f"label {value} is more than {limit}")
+    return value
 
 
 def _ipv4(text: str) -> int:
@@ -178,8 +188,11 @@ def retracted(table: Table, ident: str) -> RouteKey | None:
             return evpn_key(key.ethernet_tag, key.mac, key.address) if key is not None else None
         if table is Table.MULTICAST:
             group = item_id.read_group_id(ident)
-            return host(group.group) if group is not None else None
-        found = parse(ident)
+            found = host(group.group if group is not None else "")
+        elif "/" not in ident:
+            return None
+        else:
+            found = parse(ident)
     except ValueError:
         return None
-    return found if found.version == (4 if table is Table.INET else 6) else None
+    return found if found.version == (6 if table is Table.INET6 else 4) else None

@@ -38,7 +38,8 @@ class Importer:
             peer, sequence = TREE_PEER, tree_sequence
         contents = message.contents
         if self._behaviour.agent_drops_rest_of_message:
-            contents = contents[: message.ends]
+            contents = contents[: message.ends + 1]
+            self.counters["items after a bad prefix"] += len(message.contents) - len(contents)
         self.counters["ignored items"] += message.ignored
         for content in contents:
             if content is None:
@@ -48,7 +49,7 @@ class Importer:
             self._oper.rib.update(vrf, table, content.key, path)
         taken = sum(content is not None for content in contents)
         self.counters["items"] += taken
-        self.counters["bad items"] += len(message.contents) - taken
+        self.counters["bad items"] += len(contents) - taken
 
     def retract(self, form: Retract, builder: bool) -> None:
         family, instance = split_node(form.node)

@@ -259,7 +259,7 @@ def test_a_retract_and_what_is_left_of_it(world: Any, config: Any) -> None:
     node.send("compute-1", pubsub.retract_body(NODE, ["10.1.0.9/32", "nonsense", "10.1.0.9"]))
     world.run(1)
     assert route(host, "10.1.0.9/32") is None and route(host, "10.2.0.0/16") is not None
-    assert host.agent.controller.channels[0].importer.counters["bad retracts"] == 1
+    assert host.agent.controller.channels[0].importer.counters["bad retracts"] == 2
 
 
 def test_the_bgp_path_wins_over_the_own_one_and_leads_to_the_machine(world: Any, config: Any) -> None:
