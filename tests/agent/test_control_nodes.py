@@ -135,6 +135,68 @@ def test_without_end_of_rib_the_timer_decides(world: Any, config: Any) -> None:
     assert route(host, "10.1.0.9/32") is None
 
 
+def test_a_long_outage_takes_only_what_an_older_session_left(world: Any, config: Any) -> None:
+    """The sequence grows with the next session only: 30 days later, the last session's routes are still not older."""
+    host, _ = start(world, config, timers=Timers(long_lived_stale=1000, end_of_rib_rx_fallback=500))
+    node = world.nodes[0]
+    node.items("compute-1", NODE, remote("10.1.0.8/32"), remote("10.1.0.9/32"))
+    world.run(1)
+    node.fall()
+    world.run(10)
+    node.rise()
+    world.run(1)
+    node.items("compute-1", NODE, remote("10.1.0.9/32"))
+    node.fall()
+    world.run(900)
+    assert route(host, "10.1.0.8/32") is not None, "neither End-of-RIB nor its timer came"
+    world.run(200)
+    assert route(host, "10.1.0.8/32") is None
+    world.run(5000)
+    assert route(host, "10.1.0.9/32").active.peer.kind.name == "BGP"
+    (channel,) = host.agent.controller.channels
+    assert channel.counters["stale paths deleted"] == 2, "with it the own route as it was told back then"
+
+
+def test_a_session_in_time_stops_the_clock_of_the_long_outage(world: Any, config: Any) -> None:
+    host, _ = start(world, config, timers=Timers(long_lived_stale=100, end_of_rib_rx_fallback=5000))
+    node = world.nodes[0]
+    node.items("compute-1", NODE, remote("10.1.0.9/32"))
+    for _ in range(3):
+        node.fall()
+        world.run(60)
+        node.rise()
+        world.run(60)
+    assert route(host, "10.1.0.9/32") is not None
+    node.send("compute-1", pubsub.empty_event_body())
+    world.run(1)
+    assert route(host, "10.1.0.9/32") is None
+
+
+def test_without_graceful_restart_the_last_session_s_routes_stay_too(world: Any, config: Any) -> None:
+    config.settings(graceful_restart=False)
+    host, _ = start(world, config)
+    world.nodes[0].items("compute-1", NODE, remote("10.1.0.9/32"))
+    world.nodes[0].fall()
+    world.run(100)
+    assert route(host, "10.1.0.9/32") is not None, "stale is what is strictly older (reference/agent.md 3.4)"
+
+
+def test_of_two_control_nodes_one_is_lost_and_its_paths_stay_beside_the_other_s(make_world: Any, config: Any) -> None:
+    world = make_world(2)
+    host, _ = start(world, config)
+    for node in world.nodes:
+        node.items("compute-1", NODE, remote("10.1.0.9/32"))
+    world.nodes[0].fall()
+    world.run(1000)
+    both = sorted(node.address for node in world.nodes)
+    assert sorted(path.peer.name for path in route(host, "10.1.0.9/32").paths) == both
+    world.nodes[0].rise()
+    world.run(2)
+    world.nodes[0].send("compute-1", pubsub.empty_event_body())
+    world.run(1)
+    assert [path.peer.name for path in route(host, "10.1.0.9/32").paths] == [world.nodes[1].address]
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_the_named_end_of_rib(world: Any, config: Any, strict: bool) -> None:
     behaviour = RFC if not strict else _strict()
