@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -18,6 +18,19 @@ from contrail_emulator.control.xmpp.stanza import Stanza
 from .agent import AgentChannel, AgentLocal
 from .agent_end_of_rib import EndOfRibSender
 from .agent_restart import AgentRestart, Event, RestartTimes
+
+
+REMEMBERED: Final = 10_000
+"""Agents that left whose flaps are still known; whoever connects under ever new names fills no memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is remembered of an agent's earlier sessions."""
+
+    flaps: int = 0
+    last_error: str = ""
+    address: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,8 +72,7 @@ class AgentChannels:
         self._restart = restart
         self._agents: dict[Session, Agent] = {}
         self._away: dict[str, Agent] = {}
-        self.flaps: Counter[str] = Counter()
-        self.last_errors: dict[str, str] = {}
+        self._past: OrderedDict[str, Past] = OrderedDict()
 
     def __iter__(self) -> Iterator[AgentChannel]:
         return (agent.channel for agent in (*self._agents.values(), *self._away.values()))
@@ -118,14 +130,19 @@ class AgentChannels:
         if agent.ender is not None:
             agent.ender.stop()
         agent.session = agent.ender = None
-        self.flaps[channel.name] += 1
-        self.last_errors[channel.name] = channel.last_error or reason
+        self._remember(channel, reason)
         if agent.restart is not None:
             self._away[channel.name] = agent
             agent.restart.handle(Event.LOST)
         else:
             channel.closed()
         self.log.info("agent {agent} left: {reason}", agent=channel.name, reason=reason)
+
+    def _remember(self, channel: AgentChannel, reason: str) -> None:
+        flaps = self._past.pop(channel.name, Past()).flaps
+        self._past[channel.name] = Past(flaps + 1, channel.last_error or reason, channel.address)
+        if len(self._past) > REMEMBERED:
+            self._past.popitem(last=False)
 
     def _gone(self, agent: Agent, reason: str) -> None:
         self._away.pop(agent.channel.name, None)
@@ -166,18 +183,21 @@ class AgentChannels:
         for agent in (*self._agents.values(), *self._away.values()):
             channel = agent.channel
             known.add(channel.name)
-            row = {**channel.row(), "flap_count": self.flaps[channel.name]}
+            past = self._past.get(channel.name, Past())
+            row = {**channel.row(), "flap_count": past.flaps}
             row["session"] = agent.session.rows() if agent.session is not None else {}
             row["restart"] = agent.restart.phase.value if agent.restart is not None else ""
-            row["last_error"] = channel.last_error or self.last_errors.get(channel.name, "")
+            row["last_error"] = channel.last_error or past.last_error
             rows.append(row)
-        for name in sorted(self.flaps.keys() - known):
+        for name in sorted(self._past.keys() - known):
+            past = self._past[name]
             rows.append(
                 {
                     "peer": name,
+                    "peer_address": past.address,
                     "state": "Idle",
-                    "flap_count": self.flaps[name],
-                    "last_error": self.last_errors.get(name, ""),
+                    "flap_count": past.flaps,
+                    "last_error": past.last_error,
                 }
             )
         return rows

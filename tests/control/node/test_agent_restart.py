@@ -30,8 +30,8 @@ class Site:
             end_of_rib_timeout=300, started=0.0, restart=restart,
         )  # fmt: skip
 
-    def connect(self, address: str = "192.0.2.1") -> Agent:
-        session: Any = FakeSession("compute-1", address)
+    def connect(self, address: str = "192.0.2.1", name: str = "compute-1") -> Agent:
+        session: Any = FakeSession(name, address)
         self.channels.established(session)
         (channel,) = (channel for channel in self.channels if channel.session is session)
         return Agent(self.bench, channel, session)
@@ -305,3 +305,14 @@ def test_profile_rfc_sends_as_soon_as_all_is_told() -> None:
     ending.active()
     clock.advance(1)
     assert channel.sent == 1
+
+
+def test_what_is_remembered_of_agents_that_left_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contrail_emulator.control.channels.agents.REMEMBERED", 5)
+    site = Site(None)
+    for number in (1, 2, 3, 1, 4, 5, 6):
+        site.lose(site.connect(f"192.0.2.{number}", f"compute-{number}"))
+    rows = {row["peer"]: row for row in site.channels.rows()}
+    assert list(rows) == ["compute-1", "compute-3", "compute-4", "compute-5", "compute-6"]
+    assert (rows["compute-1"]["flap_count"], rows["compute-1"]["peer_address"]) == (2, "192.0.2.1")
+    assert (rows["compute-6"]["flap_count"], rows["compute-6"]["last_error"]) == (1, "closed by the peer")
