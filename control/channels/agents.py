@@ -19,7 +19,6 @@ from .agent import AgentChannel, AgentLocal
 from .agent_end_of_rib import EndOfRibSender
 from .agent_restart import AgentRestart, Event, RestartTimes
 
-
 REMEMBERED: Final = 10_000
 """Agents that left whose flaps are still known; whoever connects under ever new names fills no memory."""
 
