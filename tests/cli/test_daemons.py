@@ -83,7 +83,7 @@ def test_tls_for_agents_and_of_agents() -> None:
 
 
 @pytest.mark.parametrize("kind", ["control", "dns", "agent"])
-def test_a_certificate_that_is_not_there_is_one_line(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_is_not_there_is_one_line(kind: str, tmp_path: Path) -> None:
     option = "xmpp_dns_auth_enable" if kind == "dns" else "xmpp_auth_enable"
     (tmp_path / "x.conf").write_text(f"{AGENT}[DEFAULT]\n{option} = true\nxmpp_server_cert = /nowhere/c.pem\n")
     done = call(kind, "-c", str(tmp_path / "x.conf"))
@@ -94,7 +94,8 @@ def test_a_certificate_that_is_not_there_is_one_line(kind: str, tmp_path: Path, 
 
 def test_tls_to_a_config_node_s_servers(tmp_path: Path) -> None:
     ours = Authority(tmp_path).issue("client")
-    rabbit = f"kombu_ssl_ca_certs = {ours.ca}\nkombu_ssl_certfile = {ours.certificate}\nkombu_ssl_keyfile = {ours.key}\n"
+    rabbit = f"kombu_ssl_ca_certs = {ours.ca}\nkombu_ssl_certfile = {ours.certificate}\n"
+    rabbit += f"kombu_ssl_keyfile = {ours.key}\n"
     text = f"[DEFAULTS]\nrabbit_use_ssl = True\nkombu_ssl_version = tlsv1_2\n{rabbit}rabbit_ha_mode = True\n"
     keeper = f"zookeeper_ssl_enable = True\nzookeeper_ssl_ca_cert = {ours.ca}\n"
     keeper += f"zookeeper_ssl_certificate = {ours.certificate}\nzookeeper_ssl_keyfile = {ours.key}\n"

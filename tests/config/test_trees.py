@@ -105,7 +105,7 @@ def test_a_zookeeper_killed_and_restarted(loop: Loop, tmp_path: Path, zookeeper:
     server = ZooKeeper(tmp_path / "own")
     server.start()
     try:
-        ids = ZooKeeperIds(loop.reactor, [Endpoint("127.0.0.1", server.port)], session_timeout=1.0)
+        ids = ZooKeeperIds(loop.reactor, [Endpoint("127.0.0.1", server.port)], session_timeout=5.0)
         loop.run(ids.open())
         log: list[str] = []
         work = ids.elect("/schema-transformer", "me", lambda: log.append("elected"), lambda: log.append("lost"))
