@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contrail_emulator.control.bgp import community
 from contrail_emulator.control.bgp.attributes import AsPath
-from contrail_emulator.control.routing import Flag, Path, Source
+from contrail_emulator.control.routing import Flag, Path, Source, SourceKind
 from contrail_emulator.control.routing.selection import compare
 
 if TYPE_CHECKING:
@@ -233,3 +233,22 @@ def test_counts_and_order_hold_after_any_changes(make_bench: Any, changes: list[
     used = {id(path.shared): path.shared for path in _paths(bench)}
     assert len(bench.core.attributes) == len(used)
     assert sum(shared.count for shared in used.values()) == table.paths
+
+
+def test_what_nothing_tells_apart_stands_in_order_of_arrival(bench: Bench) -> None:
+    """Two sessions with one router: a path that is told anew goes behind its equals."""
+    one, two = (Source(SourceKind.BGP, name, router_id=1, address=bytes(4), autonomous_system=64512) for name in "ab")
+    put(bench, one)
+    put(bench, two)
+    assert order(bench) == ["a", "b"]
+    put(bench, one, next_hop="192.0.2.9")
+    assert order(bench) == ["b", "a"]
+
+
+def test_paths_of_equal_cost_need_not_stand_together(bench: Bench) -> None:
+    """Where MED counts for one pair only, a worse path may stand between two of equal cost."""
+    for name, autonomous_system, med in (("a", 65001, 1), ("b", 65001, 2), ("c", 65002, 5)):
+        put(bench, bench.ebgp(name, autonomous_system, ord(name)), med=med)
+    assert order(bench) == ["a", "b", "c"]
+    (route,) = bench.core.tables[TABLE].routes.values()
+    assert [path.source.name for path in route.ecmp_paths()] == ["a", "c"]
