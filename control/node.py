@@ -313,6 +313,7 @@ class ControlNode:
             return
         self.plane = plane
         self.xmpp.graceful_restart_helper = identity.xmpp_helper
+        self.xmpp.subcluster = identity.subcluster
         for instance in self._instances.values():
             plane.core.add_instance(instance)
         for peer in self._peers.values():

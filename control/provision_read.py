@@ -28,7 +28,7 @@ Complain = Callable[[str, Exception], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who the control node is. `autonomous_system` is the global AS, used in targets and origin-vn; `local_as` the one
-    it peers with."""
+    it peers with. Agents must offer `subcluster` when there is one."""
 
     autonomous_system: int
     local_as: int
@@ -41,6 +41,7 @@ class Identity:
     graceful_restart: GracefulRestartSettings = NO_RESTART
     xmpp_helper: bool = False
     end_of_rib_timeout: float = 300.0
+    subcluster: str = ""
 
 
 def read_identity(graph: Graph, name: str) -> Identity | None:
@@ -73,7 +74,13 @@ def read_identity(graph: Graph, name: str) -> Identity | None:
         ),
         xmpp_helper=enabled and bool(restart.get("xmpp_helper_enable")) and bool(restart_time or long_lived_time),
         end_of_rib_timeout=float(_or(restart.get("end_of_rib_timeout"), 300)),
+        subcluster=_subcluster(own) if own is not None else "",
     )
+
+
+def _subcluster(own: Node) -> str:
+    """The name of the sub-cluster that our bgp-router refers to, empty without one (reference/xmpp.md 1.2)."""
+    return min((link.other(own).name for link in own.links("bgp-router-sub-cluster")), default="")
 
 
 def read_xmpp_hold_time(graph: Graph) -> int:

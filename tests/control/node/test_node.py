@@ -94,7 +94,7 @@ class Site:
         for _ in range(20):
             self.reactor.advance(0.01)
 
-    def agent(self, name: str = "compute-1", address: str = "192.0.2.1") -> Transport:
+    def agent(self, name: str = "compute-1", address: str = "192.0.2.1", subcluster: str = "") -> Transport:
         """A connection on which the agent has opened its stream."""
         factory = self.reactor.tcpServers[0][1]
         where = IPv4Address("TCP", address, 40000)
@@ -105,7 +105,7 @@ class Site:
         protocol.makeConnection(transport)
         protocol.dataReceived(
             f'<stream:stream from="{name}" to="network-control@contrailsystems.com" version="1.0" xml:lang="en" '
-            f'xmlns="" xmlns:stream="http://etherx.jabber.org/streams"  >'.encode()
+            f'xmlns="{subcluster}" xmlns:stream="http://etherx.jabber.org/streams"  >'.encode()
         )
         self.reactor.advance(0.01)
         return transport
@@ -233,3 +233,21 @@ def test_certificate_files_that_cannot_be_used_are_said_at_once(tmp_path: Path) 
     good = make_files(tmp_path).good
     with pytest.raises(TlsError, match="missing"):
         Site(tls=good._replace(certificate=str(tmp_path / "missing.pem")))
+
+
+def test_agents_of_another_subcluster_are_refused(site: Site) -> None:
+    """It is in the stream's default namespace; a change of the node's own clears all sessions (xmpp.md 1.2, 1.7)."""
+    free = site.agent("compute-1")
+    assert site.names() == ["compute-1"]
+    site.client.graph.link("bgp-router-sub-cluster", ME, ("sub-cluster", "edge-1"))
+    for _ in range(20):
+        site.reactor.advance(0.01)
+    assert free.disconnecting and site.names() == []
+    for name, subcluster in (("compute-1", ""), ("compute-2", "edge-2"), ("compute-3", "edge-1")):
+        assert site.agent(name, "192.0.2.9", subcluster).disconnecting is (subcluster != "edge-1")
+    assert site.names() == ["compute-3"]
+    site.client.graph.unlink("bgp-router-sub-cluster", ME, ("sub-cluster", "edge-1"))
+    for _ in range(20):
+        site.reactor.advance(0.01)
+    site.agent("compute-2", "192.0.2.2", "edge-2")
+    assert site.names() == ["compute-2"], "a node without one takes anybody"
