@@ -11,8 +11,8 @@ time.
 Time ends when the last agent has the last route. Printed: routes delivered per second of wall time, the sender's CPU
 time per delivered route, and both as a share of the bare loop's (above 100 %: ours is faster). Afterwards the child
 compares the agents' streams, which may differ only in `to`, and reads the first with lxml: ids, labels, next hops and
-security groups must be those of the routes. The item encoder runs once per update group, so its time counts less the
-more agents there are.
+security groups must be those of the routes, or the run fails. The item encoder runs once per update group, so its time
+counts less the more agents there are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import argparse
 import cProfile
 import gc
 import json
+import resource
 import select
 import socket
 import sys
@@ -177,8 +178,8 @@ def expected(count: int) -> Told:
 
 
 @inlineCallbacks
-def run(reactor: Any, agents: int, count: int, profile: cProfile.Profile | None) -> Generator[Any, Any, None]:
-    """One case; prints its line."""
+def run(reactor: Any, agents: int, count: int, profile: cProfile.Profile | None) -> Generator[Any, Any, bool]:
+    """One case; prints its line. Whether all agents heard what they should."""
     flusher = Flusher(reactor, lambda: None, lambda: None)
     encoder = XmppEncoder(AS, lambda asn, index: NETWORK, lambda name: NETWORK)
     core = RoutingCore(
@@ -211,7 +212,7 @@ def run(reactor: Any, agents: int, count: int, profile: cProfile.Profile | None)
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     bodies = _bodies(encoder, changes)
     told = json.loads((yield child.tell("check")))
-    right = told == json.loads(json.dumps(expected(count)))
+    right: bool = told == json.loads(json.dumps(expected(count)))
     yield child.tell("reset")
     done = child.line()
     bare_wall, bare_cpu = time.monotonic(), time.process_time()
@@ -227,6 +228,7 @@ def run(reactor: Any, agents: int, count: int, profile: cProfile.Profile | None)
     process.signalProcess("KILL")
     yield server.stop()
     flusher.stop()
+    return right
 
 
 def _turn(reactor: Any) -> Deferred[None]:
@@ -323,15 +325,16 @@ def _open(port: int, name: str) -> socket.socket:
 
 def _check(names: list[str], chunks: list[list[bytes]]) -> Told:
     """The first agent's items; empty when another agent was told anything else."""
-    streams = [
-        b"".join(mine).replace(pubsub.message_header(name), b"\n<message>\n").strip(stream.KEEPALIVE)
-        for name, mine in zip(names, chunks, strict=True)
-    ]
-    if any(data != streams[0] for data in streams):
-        return {}
+    first = b""
+    for name, mine in zip(names, chunks, strict=True):
+        data = b"".join(mine).replace(pubsub.message_header(name), b"\n<message>\n").strip(stream.KEEPALIVE)
+        first = first or data
+        if data != first:
+            return {}
     found: Told = {}
     space = "{http://jabber.org/protocol/pubsub}"
-    for item in etree.fromstring(b"<all>" + streams[0] + b"</all>").iter(f"{space}item"):
+    document = etree.fromstring(b"<all>" + first + b"</all>", etree.XMLParser(huge_tree=True))
+    for item in document.iter(f"{space}item"):
         hop = next(item.iter(f"{space}next-hop"))
         groups = [int(group.text or 0) for group in item.iter(f"{space}security-group")]
         label, address = hop.findtext(f"{space}label"), hop.findtext(f"{space}address")
@@ -347,19 +350,25 @@ def run_all(reactor: Any, options: argparse.Namespace) -> Generator[Any, Any, No
     ours, bare = f"{'routes/s':>12} {'us/route':>10}", f"{'bare routes/s':>14} {'us/route':>10}"
     print(f"{'agents x routes':>14} {'item':>8} {ours} {bare} {'of bare':>9} {'CPU':>9}")
     profile = cProfile.Profile() if options.profile else None
+    wrong = []
     for agents in map(int, options.agents.split(",")):
-        yield run(reactor, agents, options.routes, profile)
+        if not (yield run(reactor, agents, options.routes, profile)):
+            wrong.append(str(agents))
     if profile is not None:
         profile.dump_stats(options.profile)
+    if wrong:
+        raise SystemExit(f"not what was sent: with {', '.join(wrong)} agents")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agents", default="10,100", help="1000 needs 1100 open files")
+    parser.add_argument("--agents", default="10,100")
     parser.add_argument("--routes", type=int, default=320)
     parser.add_argument("--profile")
     parser.add_argument("--connect", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the child inherits it
     if options.connect:
         receive(options.connect, int(options.agents))
         return
