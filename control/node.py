@@ -100,7 +100,10 @@ class Plane:
             self.core,
             node.agent_config,
             AgentLocal(
-                autonomous_system=identity.autonomous_system, seconds=reactor.seconds, behaviour=behaviour
+                autonomous_system=identity.autonomous_system,
+                seconds=reactor.seconds,
+                behaviour=behaviour,
+                rd_cluster_seed=identity.rd_cluster_seed,
             ),
             end_of_rib_timeout=identity.end_of_rib_timeout,
             started=node.started,

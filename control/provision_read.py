@@ -38,6 +38,7 @@ class Identity:
     four_byte_as: bool = False
     admin_down: bool = False
     always_compare_med: bool = False
+    rd_cluster_seed: int = 0
     graceful_restart: GracefulRestartSettings = NO_RESTART
     xmpp_helper: bool = False
     end_of_rib_timeout: float = 300.0
@@ -66,6 +67,7 @@ def read_identity(graph: Graph, name: str) -> Identity | None:
         four_byte_as=bool(system.get("enable_4byte_as")),
         admin_down=bool(parameters.get("admin_down")),
         always_compare_med=bool(system.get("bgp_always_compare_med")),
+        rd_cluster_seed=int(system.get("rd_cluster_seed") or 0),
         graceful_restart=GracefulRestartSettings(
             enabled=enabled,
             helper=enabled and bool(restart.get("bgp_helper_enable")),

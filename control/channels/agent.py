@@ -47,11 +47,13 @@ class AgentSession(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLocal:
-    """What a channel needs to know of the control node: its global AS, its behaviour, and a clock in seconds."""
+    """What a channel needs to know of the control node: its global AS, its behaviour, a clock in seconds, and the number
+    (16 bits, 0 for none) that tells this cluster's RDs from those of others."""
 
     autonomous_system: int
     seconds: Callable[[], float]
     behaviour: Behaviour = CONTRAIL
+    rd_cluster_seed: int = 0
 
 
 class Fault(Exception):
@@ -258,6 +260,7 @@ class AgentChannel:
             self._local.autonomous_system,
             master=master,
             behaviour=self._behaviour,
+            cluster_seed=self._local.rd_cluster_seed,
         )
 
     def _drop_item(self, node: str, error: ItemError) -> None:

@@ -48,7 +48,7 @@ class Publisher:
     """The agent behind an item: its TCP source address, the instance id it announced, and our global AS number.
 
     `master` is true for routes of the master instance, which carry no extended communities; such a route has an RD only
-    when its item names a primary instance, whose id is `instance_id` then, else 0.
+    when its item names a primary instance, whose id is `instance_id` then, else 0. `cluster_seed` is rd-cluster-seed.
     """
 
     address: bytes
@@ -56,6 +56,7 @@ class Publisher:
     autonomous_system: int
     master: bool = False
     behaviour: Behaviour = CONTRAIL
+    cluster_seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +213,11 @@ def mac_bytes(text: str) -> bytes:
 
 
 def _rd(address: IPv4Address | IPv6Address, publisher: Publisher) -> bytes:
-    """`<vRouter next hop>:<the agent's instance id>` (reference/bgp.md 4.1)."""
+    """`<vRouter next hop>:<the agent's instance id>`; a cluster's seed replaces the upper half of the address
+    (reference/bgp.md 4.1)."""
     packed = address.packed if len(address.packed) == 4 else publisher.address
+    if publisher.cluster_seed:
+        packed = publisher.cluster_seed.to_bytes(2, "big") + packed[2:]
     return rd.make_ipv4(packed, publisher.instance_id & 0xFFFF)
 
 
