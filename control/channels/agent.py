@@ -47,8 +47,8 @@ class AgentSession(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLocal:
-    """What a channel needs to know of the control node: its global AS, its behaviour, a clock in seconds, and the number
-    (16 bits, 0 for none) that tells this cluster's RDs from those of others."""
+    """What a channel needs to know of the control node: its global AS, its behaviour, a clock in seconds, and the
+    number (16 bits, 0 for none) that tells this cluster's RDs from those of others."""
 
     autonomous_system: int
     seconds: Callable[[], float]

@@ -1,4 +1,4 @@
-"""rd-cluster-seed: clusters that use the same vRouter addresses have distinguishers of their own (reference/bgp.md 4.1)."""
+"""rd-cluster-seed: clusters with the same vRouter addresses have RDs of their own (reference/bgp.md 4.1)."""
 
 from __future__ import annotations
 
