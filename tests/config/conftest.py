@@ -21,9 +21,11 @@ SECONDS = 600
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
+        if item.path.parent != here:
+            continue
         parameters = getattr(item, "callspec", None)
-        used = {*getattr(item, "fixturenames", ()), *(parameters.params.values() if parameters else ())}
-        if item.path.parent == here and REAL & {name for name in used if isinstance(name, str)}:
+        values = parameters.params.values() if parameters is not None else ()
+        if REAL & {*getattr(item, "fixturenames", ()), *(value for value in values if isinstance(value, str))}:
             item.add_marker(pytest.mark.timeout(SECONDS))
             item.add_marker(pytest.mark.xdist_group("real-servers"))
 
