@@ -11,6 +11,7 @@ from contrail_emulator.control.xmpp.dns_message import DnsEntry, DnsUpdate
 from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.item_rules import read_notified, read_published
 from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
+from contrail_emulator.control.xmpp.names import MASTER_INSTANCE
 from contrail_emulator.control.xmpp.next_hop import NextHop, OlistNextHop
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,6 +51,31 @@ PUBLISHED_BROADCAST = EnetEntry(
 PUBLISHED_TREE = McastEntry("255.255.255.255", next_hops=(OlistNextHop("192.0.2.7", "4100-4999", GROUP),))
 PUBLISHED_JOIN = MvpnEntry("232.1.1.1", "10.1.1.9", 7, OlistNextHop("192.0.2.7", "0"))
 
+PUBLISHED_LABELLED = UnicastEntry(
+    ItemFamily.INET_LABELED,
+    "10.255.0.7/32",
+    (NextHop("192.0.2.7", 25, ("mpls",), "default-domain:default-project:ip-fabric"),),
+    local_preference=100,
+)
+PUBLISHED_PREFIX = EnetEntry(
+    "00:00:00:00:00:00",
+    "10.1.1.0/24",
+    next_hops=(NextHop("192.0.2.7", 5001, ("vxlan",), mac="52:54:00:aa:00:07"),),
+    local_preference=200,
+    etree_leaf=True,
+)
+PUBLISHED_SELECTIVE = EnetEntry(
+    "ff:ff:ff:ff:ff:ff",
+    "0.0.0.0/32",
+    group="232.1.1.1",
+    source="10.1.1.9",
+    next_hops=(NextHop("192.0.2.7", 5001, ("vxlan",)),),
+    local_preference=100,
+    edge_replication_not_supported=True,
+    assisted_replication_supported=True,
+    replicator_address="192.0.2.200",
+)
+
 NOTIFIED_INET = UnicastEntry(
     ItemFamily.INET,
     "10.1.1.3/32",
@@ -58,6 +84,32 @@ NOTIFIED_INET = UnicastEntry(
     security_groups=(8000002,),
     local_preference=100,
     med=200,
+)
+NOTIFIED_INET6 = UnicastEntry(
+    ItemFamily.INET6,
+    "2001:db8::3/128",
+    (NextHop("192.0.2.7", 25, ("udp",), "unresolved"),),
+    virtual_network="unresolved",
+    local_preference=200,
+    med=100,
+)
+NOTIFIED_ECMP = UnicastEntry(
+    ItemFamily.INET,
+    "10.1.1.0/24",
+    (
+        NextHop("192.0.2.7", 25, ("gre",), RED_NETWORK, (65537, 131073)),
+        NextHop("192.0.2.9", 31, ("udp", "native"), "default-domain:demo:blue"),
+    ),
+    virtual_network=RED_NETWORK,
+    sticky=True,
+    mobility_sequence=7,
+    sequence_number=7,
+    security_groups=(4, 8000002),
+    community_tags=("no-export", "64512:7"),
+    local_preference=200,
+    med=100,
+    load_balance_fields=("l3-source-address", "l4-protocol"),
+    load_balance_decision="source-bias",
 )
 NOTIFIED_MAC = EnetEntry(
     "02:aa:bb:cc:dd:01",
@@ -131,6 +183,26 @@ UPDATE = DnsUpdate(
 )
 RESPONSE = DnsUpdate(17, "default-domain:vdns1", "example.org", (), 0)
 
+RETRACTED = {
+    ItemFamily.INET: ("10.1.1.3/32", "10.1.1.4/32"),
+    ItemFamily.INET6: ("2001:db8::3/128", "2001:db8::/64"),
+    ItemFamily.E_VPN: (
+        item_id.enet_id(5001, "02:aa:bb:cc:dd:01", "10.1.1.3/32"),
+        item_id.enet_id(0, "02:aa:bb:cc:dd:01", ""),
+        item_id.enet_id(0, "00:00:00:00:00:00", "10.1.1.0/24"),
+        item_id.enet_id(0, "ff:ff:ff:ff:ff:ff", "0.0.0.0/32", "232.1.1.1", "10.1.1.9"),
+    ),
+    ItemFamily.ERM_VPN: (item_id.mcast_id("192.0.2.8:3", "255.255.255.255", "0.0.0.0"),),
+    ItemFamily.MVPN: (item_id.mvpn_id("232.1.1.1", "10.1.1.9"),),
+}
+FILES = {
+    ItemFamily.INET: "inet",
+    ItemFamily.INET6: "inet6",
+    ItemFamily.E_VPN: "evpn",
+    ItemFamily.ERM_VPN: "ermvpn",
+    ItemFamily.MVPN: "mvpn",
+}
+
 INET_NODE = item_id.unicast_node(ItemFamily.INET, RED, "10.1.1.3/32")
 MAC_NODE = item_id.enet_node("02:aa:bb:cc:dd:01", "10.1.1.3/32")
 
@@ -166,6 +238,17 @@ EMITTED = {
     "agent-publish-evpn-broadcast": publish(
         item_id.enet_group_node("255.255.255.255", "255.255.255.255", "0.0.0.0"), PUBLISHED_BROADCAST, "pubsub_l26"
     ),
+    "agent-publish-evpn-prefix": publish(
+        item_id.enet_node("00:00:00:00:00:00", "10.1.1.0/24"), PUBLISHED_PREFIX, "pubsub_l27"
+    ),
+    "agent-publish-evpn-selective": publish(
+        item_id.enet_group_node("232.1.1.1", "232.1.1.1", "10.1.1.9"), PUBLISHED_SELECTIVE, "pubsub_l28"
+    ),
+    "agent-publish-labelled": publish(
+        item_id.unicast_node(ItemFamily.INET_LABELED, MASTER_INSTANCE, "10.255.0.7/32", 1),
+        PUBLISHED_LABELLED,
+        "pubsub16",
+    ),
     "agent-publish-ermvpn": publish(
         item_id.multicast_node(ItemFamily.ERM_VPN, RED, "255.255.255.255"), PUBLISHED_TREE, "pubsub_b14"
     ),
@@ -178,6 +261,8 @@ EMITTED = {
     "control-node-end-of-rib": pubsub.message_header(AGENT) + pubsub.end_of_rib_body(),
     "control-node-end-of-rib-empty": pubsub.message_header(AGENT) + pubsub.empty_event_body(),
     "control-node-items-inet": notify(ItemFamily.INET, [("10.1.1.3/32", NOTIFIED_INET)]),
+    "control-node-items-inet-ecmp": notify(ItemFamily.INET, [("10.1.1.0/24", NOTIFIED_ECMP)]),
+    "control-node-items-inet6": notify(ItemFamily.INET6, [("2001:db8::3/128", NOTIFIED_INET6)]),
     "control-node-items-evpn": notify(
         ItemFamily.E_VPN,
         [(item_id.entry_id(entry), entry) for entry in (NOTIFIED_MAC, NOTIFIED_BROADCAST)],
@@ -186,8 +271,11 @@ EMITTED = {
         ItemFamily.ERM_VPN, [(item_id.entry_id(NOTIFIED_TREE, "192.0.2.8:3"), NOTIFIED_TREE)]
     ),
     "control-node-items-mvpn": notify(ItemFamily.MVPN, [(item_id.entry_id(NOTIFIED_JOIN), NOTIFIED_JOIN)]),
-    "control-node-retract-inet": pubsub.message_header("compute-8")
-    + pubsub.retract_body(ItemFamily.INET.node(RED), ["10.1.1.3/32", "10.1.1.4/32"]),
+    **{
+        f"control-node-retract-{FILES[family]}": pubsub.message_header("compute-8")
+        + pubsub.retract_body(family.node(RED), ids)
+        for family, ids in RETRACTED.items()
+    },
     "agent-subscribe-virtual-router": config_message.VrSubscribe(ROUTER).to_bytes(AGENT),
     "agent-subscribe-virtual-machine": config_message.VmSubscribe(MACHINE).to_bytes(AGENT),
     "agent-unsubscribe-virtual-machine": config_message.VmSubscribe(MACHINE, False).to_bytes(AGENT),
@@ -264,6 +352,9 @@ def test_stream_namespace_is_the_last_attribute(name: str) -> None:
         ("agent-publish-inet6", PUBLISHED_INET6),
         ("agent-publish-evpn-mac", PUBLISHED_MAC),
         ("agent-publish-evpn-broadcast", PUBLISHED_BROADCAST),
+        ("agent-publish-evpn-prefix", PUBLISHED_PREFIX),
+        ("agent-publish-evpn-selective", PUBLISHED_SELECTIVE),
+        ("agent-publish-labelled", PUBLISHED_LABELLED),
         ("agent-publish-ermvpn", PUBLISHED_TREE),
         ("agent-publish-mvpn", PUBLISHED_JOIN),
     ],
@@ -278,6 +369,8 @@ def test_published_items_are_read(name: str, entry: Entry) -> None:
     ("name", "entries"),
     [
         ("control-node-items-inet", [NOTIFIED_INET]),
+        ("control-node-items-inet-ecmp", [NOTIFIED_ECMP]),
+        ("control-node-items-inet6", [NOTIFIED_INET6]),
         ("control-node-items-evpn", [NOTIFIED_MAC, NOTIFIED_BROADCAST]),
         ("control-node-items-ermvpn", [NOTIFIED_TREE]),
         ("control-node-items-mvpn", [NOTIFIED_JOIN]),
@@ -303,7 +396,10 @@ def test_notified_items_are_read(name: str, entries: list[Entry]) -> None:
         ("agent-end-of-rib-message", pubsub.EndOfRib("message")),
         ("control-node-end-of-rib", pubsub.EndOfRib("message")),
         ("control-node-end-of-rib-empty", pubsub.EndOfRib("empty")),
-        ("control-node-retract-inet", pubsub.Retract(f"1/1/{RED}", ("10.1.1.3/32", "10.1.1.4/32"))),
+        *(
+            (f"control-node-retract-{FILES[family]}", pubsub.Retract(family.node(RED), ids))
+            for family, ids in RETRACTED.items()
+        ),
         ("agent-subscribe-virtual-router", pubsub.Subscribe(f"virtual-router:{ROUTER}")),
         ("agent-unsubscribe-virtual-machine", pubsub.Unsubscribe(f"virtual-machine:{MACHINE}")),
     ],
