@@ -38,6 +38,20 @@ def test_list_and_map_properties_are_those_of_the_reference() -> None:
     assert TABLE.types["global-system-config"].properties["user_defined_log_statistics"].map_key == "name"
 
 
+def test_types_that_are_newer_than_the_package() -> None:
+    """tools/schema_additions.json, as docs/daemons.md lists it, is in the table."""
+    for kind in ("grpc", "netconf", "snmp"):
+        profile = TABLE.types[f"{kind}-profile"]
+        assert profile.parents == ("project",) and TABLE.find(f"{kind}_profile") is profile
+        assert TABLE.parent_link("project", profile.name) == f"project-{kind}-profile"
+        assert TABLE.types["telemetry-profile"].references[profile.name].link == f"telemetry-profile-{kind}-profile"
+        sensors = {"enabled_sensor_params": ["physical-health"]}
+        assert check_property(TABLE, "x", profile.name, f"{kind}_parameters", sensors) == sensors
+        with pytest.raises(SchemaError, match="expected one of physical-health"):
+            check_property(TABLE, "x", profile.name, f"{kind}_parameters", {"enabled_sensor_params": ["mood"]})
+    assert TABLE.parent_link("global-system-config", "config-properties") == "global-system-config-config-properties"
+
+
 def test_derived_children_do_not_block() -> None:
     assert TABLE.types["virtual-network"].children["routing-instance"].derived
     assert TABLE.types["security-group"].children["access-control-list"].derived
