@@ -521,9 +521,10 @@ class UpdateGroup:
     def _compare_one(self, route: Route, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
         advert = self.find(route)
         export = self._exporter(self, route) if route.best is not None else None
-        if export is None:
-            attributes, payload, want = None, b"", 0
-        else:
+        attributes: Any = None
+        payload: Any = b""
+        want = 0
+        if export is not None:
             attributes, payload, mask = export
             want = mask & bits
         if advert is None:

@@ -115,19 +115,20 @@ class AsPath:
     _segments: tuple[Segment, ...] | None
     _length: int
 
-    def __init__(self, segments: Iterable[Segment] = ()) -> None:
-        self._segments = tuple((kind, tuple(numbers)) for kind, numbers in segments)
-        self.raw = write_segments(self._segments, 4)
+    def __init__(self, segments: Iterable[Segment] = (), raw: bytes | None = None) -> None:
+        """Of segments, or of a sound attribute value with 4-byte numbers."""
         self._length = -1
+        if raw is None:
+            self._segments = tuple((kind, tuple(numbers)) for kind, numbers in segments)
+            self.raw = write_segments(self._segments, 4)
+        else:
+            self._segments = None
+            self.raw = raw
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> AsPath:
         """Of a sound attribute value with 4-byte numbers."""
-        path = cls.__new__(cls)
-        path.raw = raw
-        path._segments = None
-        path._length = -1
-        return path
+        return cls((), raw)
 
     @classmethod
     def sequence(cls, *numbers: int) -> AsPath:

@@ -428,6 +428,9 @@ class Attributes:
     def __hash__(self) -> int:
         return hash(self.key)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Attributes, (self.key, self.next_hop, self.present, self.unknown)
+
     def __repr__(self) -> str:
         there = {name: getattr(self, name) for name, field in _FIELDS.items() if self.present >> field.code & 1}
         fields = ", ".join(f"{name}={value!r}" for name, value in there.items())

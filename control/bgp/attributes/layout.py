@@ -33,10 +33,10 @@ class Layout:
         self._heads: tuple[bytes, ...] = self._take_heads(data)
         self._order = itemgetter(*[slice(places[code], ends[code]) for code in CONTRAIL_ORDER if code in places])
         hop = places.get(_NEXT_HOP)
-        self._next_hop = None if hop is None else slice(hop + _HEAD, ends[_NEXT_HOP])
+        self._next_hop = 0 if hop is None else hop + _HEAD
         self._present = present(code for code in places if code != _NEXT_HOP)
-        self._checks: list[tuple[Check, slice]] = [
-            (check, slice(place + _HEAD, ends[code]))
+        self._checks: list[tuple[Check, int, int]] = [
+            (check, place + _HEAD, ends[code])
             for code, place in places.items()
             for check in (CHECKS.get(code), context.extra_checks.get(code))
             if check is not None
@@ -61,9 +61,10 @@ class Layout:
         """The section, when it has this layout and its values are sound."""
         if len(data) != self.size or self._take_heads(data) != self._heads:
             return None
-        for check, place in self._checks:
-            if not check(data[place], context):
+        for check, start, after in self._checks:
+            if not check(data[start:after], context):
                 return None
-        next_hop = None if self._next_hop is None else data[self._next_hop]
+        hop = self._next_hop
+        next_hop = data[hop : hop + 4] if hop else None
         known = b"".join(self._order(data))
         return Section(known, self._present, (), next_hop, (), False, None, self._boundaries)

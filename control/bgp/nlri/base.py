@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from ..label import WITHDRAWN
+
 Route = tuple[bytes, bytes]
 """(key, payload): what a table is keyed by, and the rest of the NLRI (docs/architecture.md)."""
 
@@ -39,7 +41,7 @@ class Codec(Protocol):
         """`write` for many routes, without the cost of a call each."""
         ...
 
-    def write_withdrawn(self, key: bytes, label: bytes = ...) -> bytes:
+    def write_withdrawn(self, key: bytes, label: bytes = WITHDRAWN) -> bytes:
         """The NLRI of one withdrawn route; `label` are the three bytes where the family has a label."""
         ...
 

@@ -258,18 +258,14 @@ def test_export_targets_that_change(blue_red: Bench) -> None:
     assert not blue_red.keys("red.inet.0") and not blue_red.keys(VPN) and not peer.rib
 
 
-def test_only_what_a_change_touches_is_replicated_anew(blue_red: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_a_change_touches_is_replicated_anew(blue_red: Bench) -> None:
     for number in range(20):
         from_router(blue_red, "65001:1", f"203.0.{number}.0/24", T1 if number < 5 else T2)
     blue_red.flush()
     seen: list[Route] = []
-    replicate = blue_red.core.replicator.replicate
-
-    def watched(route: Route) -> None:
-        seen.append(route)
-        replicate(route)
-
-    monkeypatch.setattr(blue_red.core.replicator, "replicate", watched)
+    for table in blue_red.core.tables.values():
+        if table.listener is None:
+            table.listener = seen.append
     blue_red.core.update_instance(blue_red.instance("red", 2, [T2, T1], [T2]))
     blue_red.flush()
     assert {route.table.name for route in seen} == {VPN, "red.inet.0"}

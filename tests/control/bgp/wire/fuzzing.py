@@ -21,12 +21,13 @@ from control.bgp.wire import golden_cases
 from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import ext_community, nlri, update
 from contrail_emulator.control.bgp.attributes import Aggregator, AsPath, Attributes
+from contrail_emulator.control.bgp.attributes.attributes import Fields
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.message import MARKER, MessageError, Open, decode
 from contrail_emulator.control.bgp.negotiation import Negotiated
 from contrail_emulator.control.bgp.notification import MAX_DATA
 
-_FIELDS: Final = tuple(golden_cases.BASE.replace().__slots__)
+_FIELDS: Final = tuple(Fields.__annotations__)
 _UPDATE: Final = 2
 _READ_OUT_SHARE: Final = 4
 """Every how many-th message is read out in full; the others only up to what the speaker looks at."""
