@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from contrail_emulator.agent.settings import Timers
 from contrail_emulator.base.behaviour import CONTRAIL, RFC
@@ -13,6 +15,7 @@ from contrail_emulator.control.xmpp.config_message import DELETE
 from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.items import UnicastEntry
 from contrail_emulator.control.xmpp.next_hop import NextHop
+from contrail_emulator.control.xmpp.stanza import parse
 
 RED = "default-domain:demo:red"
 FABRIC = "default-domain:default-project:ip-fabric:__default__"
@@ -440,3 +443,31 @@ def test_the_first_session_of_an_agent(world: Any, config: Any, ignores: bool) -
     real: Any = host.agent._xmpp_client  # what Agent makes without a `connect` of the test's own
     times = [real(channel).core.hold_time for _ in range(3)]
     assert times == [90 if ignores else 30, 30, 30]
+
+
+def test_all_that_an_agent_says_has_the_shape_of_the_reference(make_world: Any, config: Any) -> None:
+    """The schema of the tests of control.xmpp, on what a life of an agent gives: coming, moving, changing, leaving."""
+    schema = etree.RelaxNG(etree.parse(str(Path(__file__).parents[1] / "control" / "xmpp" / "stanzas.rng")))
+    world = make_world(2)
+    public = config.network("public", "198.51.100.0/24", "l2_l3")
+    network = config.network("red", "10.1.0.0/24", "l2_l3")
+    port = config.machine("compute-1", "vm1", network, "10.1.0.3")
+    config.floating_ip("vm1", public, "198.51.100.77")
+    host = world.host("compute-1", "10.0.0.1", config, "none")
+    host.agent.add_port(port)
+    world.run(90)
+    host.agent.oper.traffic_seen(port.uuid, host.agent.oper.interfaces[port.uuid].address4)
+    world.nodes[0].fall()
+    world.run(5)
+    world.nodes[0].rise()
+    world.run(90)
+    host.agent.delete_port(port.uuid)
+    config_node(world, host).reconfigure("compute-1", config, DELETE)
+    world.run(5)
+    said = [raw for node in world.nodes for raw in node.raw]
+    for raw in said:
+        schema.assertValid(etree.fromstring(raw.strip()))
+    forms = {type(pubsub.read(parse(raw))).__name__ for raw in said}
+    assert forms == {"Subscribe", "Unsubscribe", "Publish", "Collection", "EndOfRib"}
+    families = {raw.split(b'publish node="')[1].split(b"/")[0] for raw in said if b'publish node="' in raw}
+    assert families == {b"1", b"25"}

@@ -1,6 +1,7 @@
 """Every form on the wire against a file written by hand from reference/xmpp.md, byte for byte but for white space."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,11 @@ def test_every_golden_file_is_emitted() -> None:
 @pytest.mark.parametrize("name", sorted(EMITTED))
 def test_emitted(name: str) -> None:
     assert bare(EMITTED[name]) == bare(golden(name))
+
+
+@pytest.mark.parametrize("name", [name for name, text in EMITTED.items() if b"<iq" in text or b"<message" in text])
+def test_the_schema_holds_for_the_file(validate: Callable[[bytes], None], name: str) -> None:
+    validate(golden(name))
 
 
 @pytest.mark.parametrize("name", TABBED_FORMS)
