@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +46,8 @@ class FakeSession:
     closed: str = ""
 
     def send(self, data: bytes) -> bool:
+        """Whatever a test makes a control node say has the shape of the reference."""
+        shapes().assertValid(etree.fromstring(data.strip()))
         self.sent.append(data)
         return not self.blocked
 
@@ -221,6 +225,11 @@ def mac(address: str = "02:aa:bb:cc:dd:01", prefix: str = "10.1.1.3/32", number:
 
 def tree(number: int = 1, labels: str = "4100-4999", group: str = "255.255.255.255") -> McastEntry:
     return McastEntry(group, next_hops=(OlistNextHop(f"192.0.2.{number}", labels, ("gre", "udp")),))
+
+
+@cache
+def shapes() -> etree.RelaxNG:
+    return etree.RelaxNG(etree.parse(str(Path(__file__).parents[1] / "xmpp" / "stanzas.rng")))
 
 
 _SCHEMA: list[Schema] = []
