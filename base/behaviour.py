@@ -69,6 +69,13 @@ class Behaviour:
         "bgp.md 1.9", "The 23-byte empty UPDATE is accepted but does not count as End-of-RIB of IPv4 unicast."
     )
 
+    stop_at_end_of_rib: bool = _peculiarity(
+        "bgp.md 1.9", "Behind an empty MP_UNREACH nothing is read; otherwise it is no End-of-RIB beside routes."
+    )
+    cease_on_new_connection: bool = _peculiarity(
+        "bgp.md 1.1", "A new connection of a peer that may restart ends the session by Cease/0 (RFC 4724 5: silently)."
+    )
+
     # --- BGP: what is read -------------------------------------------------------------------------------------------
     reset_on_malformed_attribute: bool = _peculiarity(
         "bgp.md 7.2", "Any attribute fault resets the session (RFC 4271); otherwise RFC 7606 treat-as-withdraw."

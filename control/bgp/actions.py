@@ -311,7 +311,9 @@ def send_cease(core: PeerCore, occurrence: Occurrence) -> None:
 
 
 def send_restart_cease(core: PeerCore, occurrence: Occurrence) -> None:
-    _notify(core, occurrence, Code.CEASE, Cease.UNSPECIFIC)
+    """Not in profile rfc: the old connection counts as lost, and routes stay also without RFC 8538 (RFC 4724 5)."""
+    if core.behaviour.cease_on_new_connection:
+        _notify(core, occurrence, Code.CEASE, Cease.UNSPECIFIC)
 
 
 def send_error(core: PeerCore, occurrence: Occurrence) -> None:

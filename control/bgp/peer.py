@@ -380,7 +380,8 @@ class PeerCore:
             self.fire(Occurrence(Event.NOTIFICATION, now, connection, notification=message))
         elif isinstance(message, RouteRefresh):
             self.counters.rx.route_refresh += 1
-            self.fire(Occurrence(Event.ROUTE_REFRESH, now, connection, family=message.family))
+            family = message.family if message.subtype == 0 else None  # RFC 7313 5: others are no request
+            self.fire(Occurrence(Event.ROUTE_REFRESH, now, connection, family=family))
 
     # --- what actions use ---------------------------------------------------------------------------------------------
 
@@ -450,17 +451,17 @@ class PeerCore:
     # --- routes of the session ----------------------------------------------------------------------------------------
 
     def deliver(self, now: float, received: update.Received) -> None:
-        """Count an UPDATE's routes and hand it on; an End-of-RIB is an event of its own."""
+        """Count an UPDATE's routes and hand it on; an End-of-RIB behind them is an event of its own."""
         counters = self.counters.rx_updates
-        if received.end_of_rib is not None:
-            counters.end_of_rib += 1
-            self._end_of_rib(now, received.end_of_rib, assumed=False)
-            return
         for reach in received.reach:
             counters.reach += len(reach.routes)
         for unreach in received.unreach:
             counters.unreach += len(unreach.keys)
-        self.outputs.append(received)
+        if received.end_of_rib is None or received.reach or received.unreach:
+            self.outputs.append(received)
+        if received.end_of_rib is not None:
+            counters.end_of_rib += 1
+            self._end_of_rib(now, received.end_of_rib, assumed=False)
 
     def wait_for_end_of_rib(self, now: float, family: Family) -> None:
         timeout = (

@@ -216,7 +216,9 @@ class _Reader:
             if mp.code == _MP_UNREACH:
                 self._read_unreach(attributes[mp.start : mp.after])
                 if received.end_of_rib is not None:
-                    break
+                    if self._behaviour.stop_at_end_of_rib or not self._tells_routes(found):
+                        break
+                    received.end_of_rib = None  # RFC 4724 2: one that tells of routes is none
             else:
                 self._read_reach(mp)
         if len(found) == 1 and found[0].code == _MP_REACH:
@@ -292,6 +294,11 @@ class _Reader:
             self._broken = True
 
     # --- routes -----------------------------------------------------------------------------------------------------
+
+    def _tells_routes(self, found: list[_MpAttribute]) -> bool:
+        """Whether there is more than an MP_UNREACH_NLRI."""
+        received = self._received
+        return bool(received.reach or received.unreach) or any(mp.code == _MP_REACH for mp in found)
 
     def _usable(self, family: Family) -> bool:
         return family in self._negotiated.families

@@ -231,6 +231,17 @@ def test_inbound_in_established_means_restart_when_helping(n_bit: bool, down: st
     assert driver.at(State.IDLE)
 
 
+@pytest.mark.parametrize("n_bit", [True, False])
+def test_inbound_in_established_keeps_routes_whatever_the_n_bit_in_profile_rfc(n_bit: bool) -> None:
+    """RFC 4724 section 5: the old connection counts as lost, without a NOTIFICATION."""
+    driver = Driver(RFC, speaker={"graceful_restart": HELPER})
+    driver.reach(State.ESTABLISHED, restart=restart(notification=n_bit))
+    driver.take()
+    driver.accept()
+    assert driver.take() == ["2: NOTIFICATION 6/5", "close 2", "down gracefully 0/0", "close 1"]
+    assert driver.at(State.IDLE)
+
+
 def test_inbound_in_established_means_restart_for_bgpaas() -> None:
     driver = Driver(bgpaas=True, passive=True, families=(Family.INET,), port=0).reach(State.ACTIVE)
     driver.accept()

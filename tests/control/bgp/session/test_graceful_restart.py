@@ -13,6 +13,7 @@ from contrail_emulator.control.bgp.capability import GracefulRestart, RestartFam
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.graceful_restart import Announced, Helper, Phase
+from contrail_emulator.control.bgp.message import Update
 from contrail_emulator.control.bgp.settings import GracefulRestartSettings
 
 END_OF_RIBS = b"".join(update.end_of_rib(family) for family in FAMILIES)
@@ -306,6 +307,16 @@ def test_end_of_rib_is_told_once_and_again_in_the_next_session() -> None:
     driver.take()
     driver.say(driver.inbound, END_OF_RIBS)
     assert driver.take() == ["end-of-rib inet", "end-of-rib inet-vpn"]
+
+
+def test_routes_before_an_end_of_rib_in_one_update_count() -> None:
+    """reference/bgp.md 1.9: what stands behind it is not read, what stands before it was."""
+    driver = Driver().reach(State.ESTABLISHED)
+    driver.take()
+    attributes = bytes.fromhex("4001010040050400000064400200" "800e0d000101040a00000100180a0102" "800f03000180")
+    driver.say(1, Update(b"\x00\x00" + len(attributes).to_bytes(2, "big") + attributes).encode())
+    assert driver.take() == ["update", "end-of-rib inet-vpn"]
+    assert driver.core.counters.rx_updates.reach == 1
 
 
 def test_end_of_rib_timeout_is_configured() -> None:

@@ -357,6 +357,19 @@ def test_route_refresh_in_profile_rfc() -> None:
     assert right.up
 
 
+@pytest.mark.parametrize("subtype", [1, 2, 9])
+def test_begin_and_end_of_a_route_refresh_ask_for_nothing(subtype: int) -> None:
+    """RFC 7313: 1 and 2 mark the peer's own answer, others are ignored."""
+    network = MemoryNetwork()
+    left, right = Node(network, 1, RFC), Node(network, 2, RFC)
+    join(network, left, right)
+    left.peer.send(RouteRefresh(1, 1, subtype).encode())
+    network.run(0.1)
+    assert not any(line.startswith("refresh") for line in right.recorder.told)
+    assert right.peer.counters.rx.route_refresh == 1
+    assert right.up
+
+
 def test_route_refresh_resets_in_profile_contrail() -> None:
     network = MemoryNetwork()
     left, right = Node(network, 1), Node(network, 2)

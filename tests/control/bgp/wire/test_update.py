@@ -203,6 +203,24 @@ def test_nothing_behind_an_end_of_rib_is_read() -> None:
     assert len(second.reach) == 1
 
 
+def test_what_tells_of_routes_is_no_end_of_rib_in_profile_rfc() -> None:
+    """RFC 4724 section 2: nothing is in it but the attribute, so routes beside an empty one count."""
+    ibgp = bytes.fromhex("4001010040050400000064400200")
+    unreach = bytes.fromhex("800f03000180")
+    inet = bytes.fromhex("800e0d000101040a00000100180a0102")
+    classic = bytes.fromhex("4003040a000001")
+    route = bytes.fromhex("180a0102")
+    beside = _body(ibgp + classic + unreach, b"", route)
+    for body in (_body(ibgp + unreach + inet), _body(ibgp + inet + unreach), beside):
+        received = update.read(body, session(), RFC)
+        assert received.end_of_rib is None
+        assert [reach.routes for reach in received.reach] == [[(route, b"")]]
+    received = update.read(_body(unreach, route), session(), RFC)
+    assert received.end_of_rib is None
+    assert len(received.unreach) == 1
+    assert update.read(_body(ibgp + unreach), session(), RFC).end_of_rib is Family.INET_VPN
+
+
 def _body(attributes: bytes, withdrawn: bytes = b"", classic: bytes = b"") -> bytes:
     return len(withdrawn).to_bytes(2, "big") + withdrawn + len(attributes).to_bytes(2, "big") + attributes + classic
 
