@@ -45,7 +45,9 @@ VIEWS: Mapping[str, View] = {
         "control", "neighbors",
         (("peer", "peer"), ("address", "peer_address"), ("AS", "peer_asn"), ("type", "peer_type"), ("state", "state"),
          ("families", "negotiated_address_families"), ("flaps", "flap_count"), ("in", "routes_in"),
-         ("out", "routes_out"), ("last error", "last_error")),
+         ("out", "routes_out"), ("hold", "negotiated_hold_time"), ("timers", "timers"),
+         ("received", "rx_proto_stats"), ("sent", "tx_proto_stats"), ("last event", "last_event"),
+         ("flapped", "flap_time"), ("last error", "last_error")),
     ),
     "agents": View(
         "control", "agents",

@@ -1,4 +1,4 @@
-"""What a peer counts (reference/bgp.md 6.2: rx/tx_proto_stats, rx/tx_update_stats, rx_errors)."""
+"""What a peer counts (reference/bgp.md 6.2: rx/tx_proto_stats, rx/tx_update_stats, rx/tx_socket_stats)."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ class Counters:
             "rx_update_stats": {"total": self.rx_updates.reach + self.rx_updates.unreach, **asdict(self.rx_updates)},
             "tx_update_stats": {"total": self.tx_updates.reach + self.tx_updates.unreach, **asdict(self.tx_updates)},
             "rx_error_stats": asdict(self.errors),
+            "rx_socket_stats": {"bytes": self.rx.octets},
+            "tx_socket_stats": {"bytes": self.tx.octets, "blocked_count": self.blocked},
         }
 
 

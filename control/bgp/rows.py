@@ -22,7 +22,7 @@ _SESSION_STATES = (State.OPEN_CONFIRM, State.ESTABLISHED)
 def neighbour(core: PeerCore, now: float, local: Endpoint, remote: Endpoint) -> dict[str, object]:
     """Everything the session knows. `now` and the core's times: seconds since 1970. local, remote: the session's ends.
 
-    What tables know (primary_path_count, routing_tables, routing_instances) is added by whoever holds them.
+    What tables know (primary_path_count, routing_tables) is added by whoever holds them.
     """
     settings = core.settings
     return {

@@ -303,10 +303,11 @@ class PeerChannel:
 
     def row(self) -> Mapping[str, Any]:
         """What introspect adds to the speaker's own row."""
+        count = sum(table.sources.get(self._source, 0) for table in self._core.tables.values()) if self._source else 0
         return {
-            "routes_in": sum(table.sources.get(self._source, 0) for table in self._core.tables.values())
-            if self._source
-            else 0,
+            "primary_path_count": count,
+            "routing_tables": [{"name": TABLES[family]} for family in self._families],
+            "routes_in": count,
             "routes_out": sum(told(membership) for membership in self._memberships.values()),
             "channel": dict(self.counters),
         }

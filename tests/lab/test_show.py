@@ -12,9 +12,12 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from control.bgp.session.core import Driver
 
 from contrail_emulator.base.introspect import PageError
 from contrail_emulator.cli import show as module
+from contrail_emulator.control.bgp import rows
+from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.introspect import routes
 from contrail_emulator.lab import state
 from contrail_emulator.lab.errors import LabError
@@ -89,6 +92,22 @@ def test_the_longest_match_of_an_address(asked: list[Mapping[str, str]]) -> None
     for wrong in (["--longest"], ["--prefix", OTHER[0], "--longest"], ["--prefix", "::", "--longer", "--longest"]):
         assert isinstance(show("routes", *wrong).exception, click.UsageError)
     assert len(asked) == 1
+
+
+@pytest.mark.usefixtures("asked")
+def test_neighbours_are_shown_with_their_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States, flaps, last errors, families, timers, counters: the columns name fields of the page."""
+    core = Driver().reach(State.ESTABLISHED, hold_time=30).core
+    core.counters.flaps = 4
+    core.history.last_error = "6/4 cease: administrative reset"
+    row = {**rows.neighbour(core, 1000.0, None, None), "routes_in": 7, "routes_out": 8}
+    monkeypatch.setattr(module, "fetch", lambda *arguments, **more: [row])
+    view = module.VIEWS["neighbors"]
+    assert {field for _, field in view.columns} <= set(row)
+    done = show("neighbors")
+    assert done.exit_code == 0, done.exception
+    for wanted in ("Established", "inet inet-vpn", " 4 ", "hold=30", "keepalive=10", "open=1", "6/4 cease"):
+        assert wanted in done.output
 
 
 def test_a_node_that_is_not_there(asked: list[Mapping[str, str]]) -> None:

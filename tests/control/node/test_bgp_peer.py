@@ -131,10 +131,13 @@ def test_routes_come_and_go_with_the_session(bench: Bench) -> None:
     made = channel(bench, peer)
     made.received(update((Family.INET_VPN, attributes(), [(KEY, LABEL)]), (Family.E_VPN, attributes(), [(b"x", b"")])))
     assert made.counters["routes_of_other_families"] == 1
-    assert made.row()["routes_in"] == 1
+    row = made.row()
+    assert (row["routes_in"], row["primary_path_count"]) == (1, 1)
+    assert row["routing_tables"] == [{"name": VPN}]
     made.closed(ENDED)
     bench.flush()
     assert bench.prefixes(VPN) == []
+    assert made.row()["routing_tables"] == []
     made.received(update((Family.INET_VPN, attributes(), [(KEY, LABEL)])))
     bench.flush()
     assert bench.prefixes(VPN) == [], "nothing counts after the end"

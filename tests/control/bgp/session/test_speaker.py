@@ -413,6 +413,9 @@ def test_rows_of_a_session() -> None:
     assert {key: rows[key] for key in expected} == expected
     assert rows["tx_update_stats"] == {"total": 0, "reach": 0, "unreach": 0, "end_of_rib": 1}
     assert rows["timers"].keys() >= {"hold", "keepalive", "end-of-rib inet-vpn"}  # type: ignore[attr-defined]  # nested row
+    transmitted: Any = rows["tx_socket_stats"]
+    assert transmitted["bytes"] == left.peer.counters.tx.octets > 0 == transmitted["blocked_count"]
+    assert rows["rx_socket_stats"] == {"bytes": left.peer.counters.rx.octets}
     assert "sesame" not in repr((rows, left.peer.settings))
     assert rows["peer_close_info"]["not_graceful_because"] == "helper mode is off"  # type: ignore[index]  # nested row
 
