@@ -84,6 +84,18 @@ class Server:
         """End it."""
         self._end(signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """Have it stand still, connections open: a machine that hangs, a cable that is out."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        assert self._process is not None, f"{self.name} does not run"
+        os.killpg(self._process.pid, number)
+
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is None:

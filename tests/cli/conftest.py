@@ -17,6 +17,13 @@ from contrail_emulator.lab.model import LabFile
 TWO_NODES = Path(__file__).with_name("two_nodes.yaml")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real servers take minutes to start on a busy machine."""
+    for item in items:
+        if item.path.parent == TWO_NODES.parent and "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
     """Cassandra, RabbitMQ and ZooKeeper of this module's own: tests kill them."""
