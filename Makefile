@@ -49,7 +49,7 @@ coverage: .venv/installed-tests
 NIGHTLY_SEED ?= $(shell date +%Y%m%d)
 nightly: .venv/installed-tests
 	@$(PY) tests/control/bgp/wire/fuzzing.py --cases 1000000 --seed $(NIGHTLY_SEED)
-	@$(PY) -m pytest -q -n 4 --timeout=600 --hypothesis-seed=$(NIGHTLY_SEED) \
+	@$(PY) -m pytest -q -n 4 --timeout=600 --hypothesis-profile=nightly --hypothesis-seed=$(NIGHTLY_SEED) \
 	    tests/control tests/dns tests/vrouter_model tests/config
 
 # The hot modules compiled by mypyc, in an environment of their own, and their rooms' tests against them.

@@ -15,6 +15,7 @@ from contrail_emulator import __version__
 from contrail_emulator.lab.errors import LabError
 
 from .options import LogOptions
+from .printable import print_anywhere
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -57,6 +58,7 @@ def cli(context: click.Context, log_level: str, log_json: bool, log_file: Path |
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits."""
+    print_anywhere((sys.stdout, sys.stderr))
     try:
         status = cli.main(args=arguments, prog_name="contrail-emulator", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

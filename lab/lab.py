@@ -161,6 +161,7 @@ class Lab:
                 continue
             router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / peer.name)
             router.find()
+            router.awaited = True
             router.remove_directory = None if self._keep_directory else self.directory
             self.routers[peer.name] = router
             fabric = GatewayFabric(self._bound(peer))

@@ -1,9 +1,19 @@
-"""With CONTRAIL_EMULATOR_REQUIRE_PEERS=1 (CI) a skipped test is a failed one: nothing hides behind an absent router."""
+"""What holds for the whole suite.
+
+With CONTRAIL_EMULATOR_REQUIRE_PEERS=1 (CI) a skipped test is a failed one: nothing hides behind an absent router. What
+Hypothesis draws is the same in every run (`make nightly` draws anew), and no example has a time limit: a machine that
+stands still for a moment is no bug of ours.
+"""
 
 import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("nightly", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 pytest_plugins = ["pytester"]
 

@@ -108,6 +108,11 @@ def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
             received = Received()
             received.reach.append(reach)
             return received
+        unreach = _read_usual_withdrawal(body, negotiated)
+        if unreach is not None:
+            received = Received()
+            received.unreach.append(unreach)
+            return received
     return _Reader(body, negotiated, behaviour).read()
 
 
@@ -164,6 +169,30 @@ def _read_usual(body: bytes, negotiated: Negotiated, cache: SectionCache, behavi
     if family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
         routes = contrail_view(routes, faults)
     return None if faults or not routes else Reach(family, section.attributes(next_hop), routes)
+
+
+def _read_usual_withdrawal(body: bytes, negotiated: Negotiated) -> Unreach | None:
+    """The quick way for a message that is nothing but one MP_UNREACH_NLRI; None when it needs the thorough one."""
+    size = len(body)
+    if size < 12 or body[0] or body[1] or body[5] != _MP_UNREACH or body[4] & CLASS_BITS != OPTIONAL:
+        return None
+    if body[4] & EXTENDED_LENGTH:
+        start = 8
+        end = start + (body[6] << 8 | body[7])
+    else:
+        start = 7
+        end = start + body[6]
+    if end != size or 4 + (body[2] << 8 | body[3]) != size:
+        return None
+    family = FAMILY_OF.get(body[start] << 16 | body[start + 1] << 8 | body[start + 2])
+    if family is None or family is Family.E_VPN or family not in negotiated.families or start + 3 == size:
+        return None
+    faults: list[str] = []
+    try:
+        routes = nlri.codec(family).read(body[start + 3 :], True, faults)
+    except NlriError:
+        return None
+    return None if faults else Unreach(family, [key for key, _ in routes])
 
 
 def _read_head(cache: SectionCache, head: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Head | None:

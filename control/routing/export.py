@@ -54,17 +54,18 @@ class BgpExport:
             and recent[2] == stale
             and recent[3] == self._core.generation
         ):
-            attributes, mask = recent[4], recent[5]
+            attributes, mask, reflected = recent[4], recent[5], recent[6]
         else:
             attributes = self._derive(group, best)
             mask = group.all
             if group.filtered and not self._unfiltered(shared.attributes):
                 mask &= ~group.filtered | group.interested(shared.targets)
-            group.recent = (shared, source, stale, self._core.generation, attributes, mask)
-        if attributes is None or (group.table.family is Family.ERM_VPN and route.key[0] == NATIVE):
+            reflected = mask & ~group.by_source.get(source, 0)
+            group.recent = (shared, source, stale, self._core.generation, attributes, mask, reflected)
+        if attributes is None or (group.carries_trees and route.key[0] == NATIVE):
             return None
         if group.reflects:
-            mask &= ~self._suppliers(group, best)
+            mask = reflected if best.next is None else mask & ~self._suppliers(group, best)
         elif group.key.as_override:
             mask &= ~group.by_source.get(source, 0)
         return attributes, best.payload, mask

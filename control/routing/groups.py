@@ -94,6 +94,7 @@ class UpdateGroup:
         self.policy = policy
         """A small number that stands for the key where hashing the key itself would be too slow."""
         self.reflects = key.peer_type == "ibgp" and bool(key.cluster_id) and table.family is not Family.ROUTE_TARGET
+        self.carries_trees = table.family is Family.ERM_VPN
         self.active = False
         self.all = 0
         """Bits of everyone who is a member now."""

@@ -7,7 +7,8 @@ was killed. Then, or on SIGTERM, the group gets SIGTERM, and SIGKILL when it has
 end of file DIRECTORY, the lab's temporary folder, is removed as well; the leashes of several routers may do that at
 once. We leave the lab's session, so that neither Ctrl-C nor a closed terminal reaches us: the lab first closes its
 sessions in order. Should somebody kill the leash itself, the kernel kills the command (PR_SET_PDEATHSIG). Exit status:
-the command's own. Standard library only: it starts in some 20 ms.
+the command's own, or as a shell has it 128 + N when signal N ended the command. Standard library only: it starts in
+some 20 ms.
 """
 
 import ctypes
@@ -20,6 +21,7 @@ import time
 
 PR_SET_PDEATHSIG = 1
 GRACE_SECONDS = 2.0
+KILLED = 128
 IGNORED = (signal.SIGHUP, signal.SIGINT)
 
 
@@ -52,9 +54,14 @@ def _run(command: list[str]) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             _signal_group(child, signal.SIGKILL)  # what the command left behind
-            return os.waitstatus_to_exitcode(status) & 0xFF
+            return _exit_status(status)
         if (0 in ready and not os.read(0, 4096)) or signal.SIGTERM in signals:
             return _end(child)
+
+
+def _exit_status(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return KILLED - code if code < 0 else code
 
 
 def _become(command: list[str], leash: int) -> None:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import abc
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from ..errors import LabError
 from ..model import BgpPeer, GatewayRoute
 from .process import LeashedProcess
 
+KILLED: Mapping[int, str] = MappingProxyType({128 + number: number.name for number in signal.Signals})
+"""The leash's exit status when a signal ended the router."""
 SYSTEM_PATHS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
@@ -39,6 +43,7 @@ class Router(abc.ABC):
 
     Attributes:
         failed: why its process ended without being asked to, one line; None while all is well.
+        awaited: somebody looks at `failed` and will tell it; only otherwise its end is a warning.
         remove_directory: to be set before `start`: what is removed should the lab be killed.
     """
 
@@ -52,6 +57,7 @@ class Router(abc.ABC):
         self.directory = directory
         self.process: LeashedProcess | None = None
         self.failed: str | None = None
+        self.awaited = False
         self.remove_directory: Path | None = None
 
     @property
@@ -101,8 +107,12 @@ class Router(abc.ABC):
     def _ended(self, status: int, process: LeashedProcess) -> None:
         if process.stopping or process is not self.process:
             return
-        self.failed = f"router {self.name} ({self.peer.kind}) ended with status {status}: {process.tail()}"
-        self.log.warn("{failed}", failed=self.failed)
+        router = f"router {self.name} ({self.peer.kind})"
+        if status in KILLED:
+            self.failed = f"{router} was killed: {KILLED[status]}"
+        else:
+            self.failed = f"{router} ended with status {status}: {process.tail()}"
+        self.log.emit(LogLevel.info if self.awaited else LogLevel.warn, "{failed}", failed=self.failed)
 
     @abc.abstractmethod
     def prepare(self) -> tuple[list[str], dict[str, str]]:

@@ -106,6 +106,25 @@ def test_a_router_that_ends_by_itself_says_why_once(driver: Driver, tmp_path: Pa
     assert not any(KEY in str(event) for event in warnings)
 
 
+def test_a_killed_router_is_said_to_be(driver: Driver, tmp_path: Path, warnings: list[LogEvent]) -> None:
+    router = scripted(driver, tmp_path, "kill -9 $$")
+    driver.call(router.start)
+    ended(driver, router)
+    assert router.failed == "router gateway (exabgp) was killed: SIGKILL"
+    assert [event["log_level"].name for event in warnings if "failed" in event] == ["warn"]
+
+
+def test_what_somebody_waits_for_is_no_warning_as_well(
+    driver: Driver, tmp_path: Path, warnings: list[LogEvent]
+) -> None:
+    router = scripted(driver, tmp_path, "exit 3")
+    router.awaited = True
+    driver.call(router.start)
+    ended(driver, router)
+    assert router.failed is not None
+    assert [event["log_level"].name for event in warnings if "failed" in event] == ["info"]
+
+
 def test_a_router_told_to_end_has_not_failed(driver: Driver, tmp_path: Path, warnings: list[LogEvent]) -> None:
     router = scripted(driver, tmp_path, "exec sleep 600")
     driver.call(router.start)
@@ -277,6 +296,12 @@ def test_the_command_ignores_no_signal() -> None:
         assert leash.stdout is not None
         assert ignored_by(leash.stdout.read()) == set()
         assert leash.wait(10) == 0
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)])
+def test_the_leash_ends_as_a_shell_would(script: str, status: int) -> None:
+    with leashed("sh", "-c", script) as leash:
+        assert leash.wait(10) == status
 
 
 def test_killed_lab_leaves_no_folder(tmp_path: Path) -> None:
