@@ -1,6 +1,8 @@
 """Ids, name locks and elections in ZooKeeper (reference/config.md 4). kazoo's threads stay behind this wall."""
 
 import contextlib
+import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ from .tree import IdsError, NodeExists
 SESSION_SECONDS = 120.0
 CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 10.0
+STOP_SECONDS = 3.0
 CONTENDER = "__lock__"
 
 
@@ -81,6 +84,38 @@ class ZooKeeperElection:
         self._ids.forget(self, None if self._node is None else f"{self._path}/{self._node}")
 
 
+class _Sockets:
+    """Gives kazoo's `handler` a `shut_down()`: it ends the connection there is, and at once any made later."""
+
+    def __init__(self, handler: Any) -> None:
+        self.handler = handler
+        self._create = handler.create_connection
+        self._lock = threading.Lock()
+        self._newest: Any = None
+        self._over = False
+        handler.create_connection = self._connect
+        handler.shut_down = self._shut_down
+
+    def _connect(self, *args: Any, **named: Any) -> Any:
+        made = self._create(*args, **named)
+        with self._lock:
+            self._newest = made
+            if self._over:
+                _shut(made)
+        return made
+
+    def _shut_down(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._newest is not None:
+                _shut(self._newest)
+
+
+def _shut(connection: Any) -> None:
+    with contextlib.suppress(OSError):  # it went by itself
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class ZooKeeperIds:
     """`servers` in the order to try; `prefix` is the cluster id (empty, or a path that starts with a slash)."""
 
@@ -131,8 +166,9 @@ class ZooKeeperIds:
 
     def _start(self) -> Any:
         kazoo = driver("kazoo.client", "kazoo")
-        timeout = driver("kazoo.handlers.threading", "kazoo").KazooTimeoutError
+        handler = driver("kazoo.handlers.threading", "kazoo").SequentialThreadingHandler()
         client = kazoo.KazooClient(
+            handler=_Sockets(handler).handler,
             hosts=",".join(map(str, self._servers)),
             timeout=self._session_timeout,
             randomize_hosts=False,
@@ -140,11 +176,9 @@ class ZooKeeperIds:
             **self._tls_options(),
         )
         client.add_listener(self._state_changed)
-        try:
-            client.start(timeout=CONNECT_SECONDS)
-        except timeout as error:
+        if not client.start_async().wait(CONNECT_SECONDS) or not client.connected:
             self._stop(client)
-            raise IdsError(f"ZooKeeper {self._where()}: no answer") from error
+            raise IdsError(f"ZooKeeper {self._where()}: no answer")
         return client
 
     def _tls_options(self) -> dict[str, Any]:
@@ -155,8 +189,13 @@ class ZooKeeperIds:
         return {"use_ssl": True, "verify_certs": bool(self._tls.ca), "check_hostname": False, **given}
 
     def _stop(self, client: Any) -> None:
+        """kazoo itself waits up to the session's time-out for a server that does not say good-bye."""
         client.remove_listener(self._state_changed)
+        late = threading.Timer(STOP_SECONDS if client.connected else 0, client.handler.shut_down)
+        late.start()
         client.stop()
+        late.cancel()
+        late.join()
         client.close()
 
     def _state_changed(self, state: str) -> None:

@@ -1,5 +1,6 @@
 """One suite for every tree of ids and locks; then what only real ones can show."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,3 +133,37 @@ def test_a_zookeeper_that_is_not_there_is_named(loop: Loop, zookeeper: Server, m
     with pytest.raises(IdsError, match=r"127\.0\.0\.1:1: no answer"):
         loop.run(ids.open())
     loop.run(ids.close())
+
+
+@pytest.fixture
+def mute() -> Iterator[int]:
+    """The port of somebody who accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_zookeeper_that_says_nothing_is_given_up(
+    loop: Loop, zookeeper: Server, mute: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kazoo alone would wait for as long as the session may last: two minutes."""
+    monkeypatch.setattr("contrail_emulator.config.ids.zookeeper.CONNECT_SECONDS", 0.5)
+    ids = ZooKeeperIds(loop.reactor, [Endpoint("127.0.0.1", mute)])
+    with pytest.raises(IdsError, match="no answer"):
+        loop.run(ids.open(), timeout=60)
+    loop.run(ids.close(), timeout=60)
+
+
+def test_a_zookeeper_that_hangs_does_not_keep_us_from_ending(
+    loop: Loop, tmp_path: Path, zookeeper: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contrail_emulator.config.ids.zookeeper.STOP_SECONDS", 0.5)
+    server = ZooKeeper(tmp_path / "own")
+    server.start()
+    try:
+        ids = ZooKeeperIds(loop.reactor, [Endpoint("127.0.0.1", server.port)])
+        loop.run(ids.open())
+        server.freeze()
+        loop.run(ids.close(), timeout=60)
+        server.thaw()
+    finally:
+        server.stop()

@@ -531,12 +531,12 @@ class Lab:
             session.close()
         self.mesh.clear()
         for number in list(self.instances):
-            for node in self.nodes:
-                node.remove_instance(instance_name(number))
+            for each in self.nodes:
+                each.remove_instance(instance_name(number))
         self.instances.clear()
         self.settle()
-        for node in self.nodes:
-            assert node.sizes() == node.empty
+        for each in self.nodes:
+            assert each.sizes() == each.empty
 
 
 def _reached(start: str, edges: dict[str, set[str]]) -> set[str]:
