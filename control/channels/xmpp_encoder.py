@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
+from socket import inet_ntoa
+from typing import NamedTuple, TypeVar
 
 from contrail_emulator.control.bgp import community, ext_community, nlri
 from contrail_emulator.control.bgp.attributes import Attributes
@@ -13,7 +16,8 @@ from contrail_emulator.control.routing import GroupKey, origin_vn
 from contrail_emulator.control.routing.olist import Olist
 from contrail_emulator.control.xmpp import item_id, pubsub
 from contrail_emulator.control.xmpp.family import ItemFamily
-from contrail_emulator.control.xmpp.items import TABBED, ZERO_ADDRESS, EnetEntry, NextHop, UnicastEntry
+from contrail_emulator.control.xmpp.item_template import EnetTemplate, HopTemplate, UnicastTemplate
+from contrail_emulator.control.xmpp.items import ZERO_ADDRESS, EnetEntry, NextHop, UnicastEntry
 
 from .item import HASH_FIELDS
 from .private_values import read_all
@@ -31,10 +35,14 @@ ITEM_FAMILIES = {
     Family.ERM_VPN: ItemFamily.ERM_VPN,
 }
 EVPN_MAC, EVPN_PREFIX = 2, 5
+MEMO = 512
+"""Lists of extended communities whose reading is remembered: many attribute sets have the same."""
 
+Found = TypeVar("Found")
 Paths = tuple[tuple[Attributes, bytes], ...]
 NetworkName = Callable[[int, int], str]
 InstanceNetwork = Callable[[str], str]
+_ZERO = bytes(1)
 
 
 class XmppEncoder:
@@ -56,13 +64,10 @@ class XmppEncoder:
     ) -> list[bytes]:
         """Message bodies for routes that share their attribute sets, at most 32 items each."""
         own = self._instance_network(instance) or UNRESOLVED
-        if family is Family.E_VPN:
-            items = [item for key, paths in routes if (item := self._enet(key, paths, own)) is not None]
-        else:
-            shared = [_Shared(self, attributes, own) for attributes, _ in routes[0][1]]
-            items = [self._unicast(family, key, paths, shared) for key, paths in routes]
+        shared = [_Shared(self, attributes, own, family is Family.E_VPN) for attributes, _ in routes[0][1]]
+        items = _enet_items(routes, shared) if family is Family.E_VPN else _unicast_items(family, routes, shared)
         node = ITEM_FAMILIES[family].node(instance)
-        return [pubsub.items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
+        return [pubsub.written_items_body(node, items[at : at + MAX_ITEMS]) for at in range(0, len(items), MAX_ITEMS)]
 
     def reach_olist(
         self, table: str, family: Family, instance: str, group: GroupKey, routes: Sequence[tuple[bytes, Olist]]
@@ -84,172 +89,196 @@ class XmppEncoder:
         attributes = olist.attributes
         return broadcast_item(key, olist, self.virtual_network(attributes, own), _local_preference(attributes))
 
-    def _unicast(self, family: Family, key: bytes, paths: Paths, shared: Sequence[_Shared]) -> tuple[str, bytes]:
-        prefix = _prefix(family, key)
-        first = shared[0]
-        hops = tuple(dict.fromkeys(of.hop(payload) for of, (_, payload) in zip(shared, paths, strict=True)))
-        entry = UnicastEntry(
-            ITEM_FAMILIES[family],
-            prefix,
-            next_hops=hops,
-            virtual_network=hops[0].virtual_network,
-            sticky=first.sticky,
-            mobility_sequence=first.sequence,
-            sequence_number=first.sequence,
-            security_groups=first.security_groups,
-            community_tags=first.community_tags,
-            local_preference=first.local_preference,
-            med=first.med,
-            load_balance_fields=first.load_balance_fields,
-            load_balance_decision=first.load_balance_decision,
-        )
-        return prefix, entry.to_xml(TABBED)
-
-    def _enet(self, key: bytes, paths: Paths, own: str) -> tuple[str, bytes] | None:
-        found = _enet_key(key)
-        if found is None:
-            return None  # types 1, 3, 4 and 6 never go to agents
-        tag, mac, address = found
-        attributes = paths[0][0]
-        sticky, sequence = _mobility(attributes)
-        leaf = any(
-            (read := ext_community.read_etree(raw)) is not None and read[0] for raw in attributes.ext_communities
-        )
-        entry = EnetEntry(
-            mac,
-            address,
-            ethernet_tag=tag,
-            group="0.0.0.0",
-            source="0.0.0.0",
-            next_hops=tuple(dict.fromkeys(self._enet_hop(attributes, payload) for attributes, payload in paths)),
-            virtual_network=self.virtual_network(attributes, own),
-            sticky=sticky,
-            mobility_sequence=sequence,
-            sequence_number=sequence,
-            security_groups=self.security_groups(attributes),
-            local_preference=_local_preference(attributes),
-            med=attributes.med or 0,
-            etree_leaf=leaf,
-        )
-        return item_id.enet_id(tag, mac, address), entry.to_xml(TABBED)
-
-    def _enet_hop(self, attributes: Attributes, payload: bytes) -> NextHop:
-        communities = attributes.ext_communities
-        vxlan = ext_community.is_vxlan(communities)
-        macs = [mac for raw in communities if (mac := ext_community.read_router_mac(raw)) is not None]
-        return NextHop(
-            _address(attributes),
-            label=nlri.label(payload, vxlan),
-            l3_label=nlri.l3_label(payload, vxlan),
-            encapsulations=_encapsulations(communities, True),
-            tags=_tags(attributes),
-            mac=macs[0].hex(":") if macs else "",
-        )
-
     def virtual_network(self, attributes: Attributes, own: str) -> str:
         """By origin-vn; what the instance itself originated carries no route target yet, and is of its own network."""
-        found = origin_vn.read(attributes.ext_communities, self.autonomous_system)
-        if found is not None:
-            return self._network_name(*found)
-        imported = any(ext_community.is_route_target(raw) for raw in attributes.ext_communities)
-        return UNRESOLVED if imported else own
+        return self.network_of(self.read(attributes), own)
 
-    def security_groups(self, attributes: Attributes) -> tuple[int, ...]:
-        """Our own and the global ones; none at all when a 4-byte AS other than ours is among them."""
-        found = read_all(attributes.ext_communities, ext_community.read_security_group)
-        if any(asn > 0xFFFF and asn != self.autonomous_system for asn, _ in found):
-            return ()
-        return tuple(
-            number for asn, number in found if asn == self.autonomous_system or number in GLOBAL_SECURITY_GROUPS
-        )
+    def network_of(self, values: _Values, own: str) -> str:
+        """The same, of extended communities that are read already."""
+        if values.origin is not None:
+            return self._network_name(*values.origin)
+        return UNRESOLVED if values.imported else own
+
+    def read(self, attributes: Attributes) -> _Values:
+        """What the extended communities say."""
+        return _read(attributes.ext_communities, self.autonomous_system)
+
+
+class _Values(NamedTuple):
+    """What an item says of a list of extended communities."""
+
+    encapsulations: tuple[str, ...]
+    vxlan: bool
+    origin: tuple[int, int] | None
+    """(AS, network index) of the origin-vn."""
+    imported: bool
+    """Whether a route target is there."""
+    security_groups: tuple[int, ...]
+    tags: tuple[int, ...]
+    sticky: bool
+    sequence: int
+    load_balance_fields: tuple[str, ...]
+    load_balance_decision: str
+    router_mac: str
+    etree_leaf: bool
+
+
+@lru_cache(MEMO)
+def _read(communities: tuple[bytes, ...], asn: int) -> _Values:
+    names = ("gre" if name == "mpls-o-gre" else name for name in ext_community.encapsulations(communities))
+    sticky, sequence = _first(communities, ext_community.read_mac_mobility) or (False, 0)
+    fields, source_bias = _first(communities, ext_community.read_load_balance) or (0, False)
+    mac = _first(communities, ext_community.read_router_mac)
+    return _Values(
+        encapsulations=tuple(dict.fromkeys(names)),
+        vxlan=ext_community.is_vxlan(communities),
+        origin=origin_vn.read(communities, asn),
+        imported=any(map(ext_community.is_route_target, communities)),
+        security_groups=_security_groups(communities, asn),
+        tags=tuple(value for _, value in read_all(communities, ext_community.read_tag)),
+        sticky=sticky,
+        sequence=sequence,
+        load_balance_fields=tuple(name for name, bit in HASH_FIELDS.items() if fields & bit),
+        load_balance_decision="source-bias" if source_bias else "field-hash",
+        router_mac="" if mac is None else mac.hex(":"),
+        etree_leaf=any((found := ext_community.read_etree(raw)) is not None and found[0] for raw in communities),
+    )
+
+
+def _first(communities: Iterable[bytes], read: Callable[[bytes], Found | None]) -> Found | None:
+    for raw in communities:
+        found = read(raw)
+        if found is not None:
+            return found
+    return None
+
+
+def _security_groups(communities: Sequence[bytes], own: int) -> tuple[int, ...]:
+    """Our own and the global ones; none at all when a 4-byte AS other than ours is among them."""
+    found = read_all(communities, ext_community.read_security_group)
+    if any(asn > 0xFFFF and asn != own for asn, _ in found):
+        return ()
+    return tuple(number for asn, number in found if asn == own or number in GLOBAL_SECURITY_GROUPS)
 
 
 class _Shared:
     """What all routes with one attribute set have in common in their items; read once for a whole batch."""
 
-    __slots__ = (
-        "_address",
-        "_af",
-        "_encapsulations",
-        "_tags",
-        "_virtual_network",
-        "_vxlan",
-        "community_tags",
-        "load_balance_decision",
-        "load_balance_fields",
-        "local_preference",
-        "med",
-        "security_groups",
-        "sequence",
-        "sticky",
-    )
+    __slots__ = ("_evpn", "_labelled", "_unlabelled", "attributes", "network", "values")
 
-    def __init__(self, encoder: XmppEncoder, attributes: Attributes, own: str) -> None:
-        communities = attributes.ext_communities
-        self._address = _address(attributes)
-        self._af = 2 if len(attributes.next_hop) == 16 else 1
-        self._vxlan = ext_community.is_vxlan(communities)
-        self._encapsulations = _encapsulations(communities, False), _encapsulations(communities, True)
-        self._virtual_network = encoder.virtual_network(attributes, own)
-        self._tags = _tags(attributes)
-        self.sticky, self.sequence = _mobility(attributes)
-        self.load_balance_fields, self.load_balance_decision = _load_balance(attributes)
-        self.security_groups = encoder.security_groups(attributes)
-        self.community_tags = tuple(community.text(value) for value in attributes.communities)
-        self.local_preference = _local_preference(attributes)
-        self.med = attributes.med or 0
+    def __init__(self, encoder: XmppEncoder, attributes: Attributes, own: str, evpn: bool) -> None:
+        self.attributes = attributes
+        self.values = encoder.read(attributes)
+        self.network = encoder.network_of(self.values, own)
+        self._evpn = evpn
+        self._labelled: HopTemplate | None = None
+        self._unlabelled: HopTemplate | None = None
 
-    def hop(self, payload: bytes) -> NextHop:
-        label = nlri.label(payload, self._vxlan)
-        return NextHop(
-            self._address,
-            label=label,
-            af=self._af,
-            encapsulations=self._encapsulations[bool(label)],
-            virtual_network=self._virtual_network,
-            tags=self._tags,
+    def unicast_hop(self, payload: bytes) -> bytes:
+        label = nlri.label(payload, self.values.vxlan)
+        if label:
+            template = self._labelled = self._labelled or self._template(True)
+        else:
+            template = self._unlabelled = self._unlabelled or self._template(False)
+        return template.unicast(label)
+
+    def enet_hop(self, payload: bytes) -> bytes:
+        vxlan = self.values.vxlan
+        template = self._labelled = self._labelled or self._template(True)
+        return template.enet(nlri.label(payload, vxlan), nlri.l3_label(payload, vxlan))
+
+    def _template(self, encapsulated: bool) -> HopTemplate:
+        """`encapsulated`: without any encapsulation, GRE is named."""
+        values = self.values
+        return HopTemplate(
+            NextHop(
+                _address(self.attributes),
+                af=2 if len(self.attributes.next_hop) == 16 and not self._evpn else 1,
+                encapsulations=values.encapsulations or (("gre",) if encapsulated else ()),
+                virtual_network=self.network,
+                tags=values.tags,
+                mac=values.router_mac if self._evpn else "",
+            ),
+            self._evpn,
         )
 
 
-def _tags(attributes: Attributes) -> tuple[int, ...]:
-    return tuple(value for _, value in read_all(attributes.ext_communities, ext_community.read_tag))
+def _unicast_items(family: Family, routes: Sequence[tuple[bytes, Paths]], shared: Sequence[_Shared]) -> list[bytes]:
+    first = shared[0]
+    attributes, values = first.attributes, first.values
+    template = UnicastTemplate(
+        UnicastEntry(
+            ITEM_FAMILIES[family],
+            "",
+            virtual_network=first.network,
+            sticky=values.sticky,
+            mobility_sequence=values.sequence,
+            sequence_number=values.sequence,
+            security_groups=values.security_groups,
+            community_tags=tuple(map(community.text, attributes.communities)),
+            local_preference=_local_preference(attributes),
+            med=attributes.med or 0,
+            load_balance_fields=values.load_balance_fields,
+            load_balance_decision=values.load_balance_decision,
+        )
+    )
+    item = template.item
+    if len(shared) == 1:
+        hop = first.unicast_hop
+        return [item(_prefix(family, key), (hop(paths[0][1]),)) for key, paths in routes]
+    hops = [of.unicast_hop for of in shared]
+    return [
+        item(_prefix(family, key), dict.fromkeys(hop(payload) for hop, (_, payload) in zip(hops, paths, strict=True)))
+        for key, paths in routes
+    ]
 
 
-def _encapsulations(communities: Sequence[bytes], needed: bool) -> tuple[str, ...]:
-    names = dict.fromkeys("gre" if name == "mpls-o-gre" else name for name in ext_community.encapsulations(communities))
-    return tuple(names) or (("gre",) if needed else ())
+def _enet_items(routes: Sequence[tuple[bytes, Paths]], shared: Sequence[_Shared]) -> list[bytes]:
+    """Types 1, 3, 4 and 6 never go to agents."""
+    first = shared[0]
+    attributes, values = first.attributes, first.values
+    entry = EnetEntry(
+        "",
+        "",
+        group=ZERO_ADDRESS,
+        source=ZERO_ADDRESS,
+        virtual_network=first.network,
+        sticky=values.sticky,
+        mobility_sequence=values.sequence,
+        sequence_number=values.sequence,
+        security_groups=values.security_groups,
+        local_preference=_local_preference(attributes),
+        med=attributes.med or 0,
+        etree_leaf=values.etree_leaf,
+    )
+    template = EnetTemplate(entry)
+    items = []
+    for key, paths in routes:
+        found = _enet_key(key)
+        if found is not None:
+            tag, mac, address = found
+            hops = dict.fromkeys(of.enet_hop(payload) for of, (_, payload) in zip(shared, paths, strict=True))
+            reached = EnetEntry(mac, address, tag, ZERO_ADDRESS, ZERO_ADDRESS)
+            items.append(template.item(item_id.enet_id(tag, mac, address), reached, hops))
+    return items
 
 
 def _local_preference(attributes: Attributes) -> int:
     return 100 if attributes.local_pref is None else attributes.local_pref
 
 
-def _mobility(attributes: Attributes) -> tuple[bool, int]:
-    for raw in attributes.ext_communities:
-        found = ext_community.read_mac_mobility(raw)
-        if found is not None:
-            return found
-    return False, 0
-
-
-def _load_balance(attributes: Attributes) -> tuple[tuple[str, ...], str]:
-    for raw in attributes.ext_communities:
-        found = ext_community.read_load_balance(raw)
-        if found is not None:
-            fields, source_bias = found
-            names = tuple(name for name, bit in HASH_FIELDS.items() if fields & bit)
-            return names, "source-bias" if source_bias else "field-hash"
-    return (), "field-hash"
-
-
 def _address(attributes: Attributes) -> str:
     """Of the next hop; a path may lack one (reference/bgp.md 2.2)."""
-    return str(ip_address(attributes.next_hop)) if attributes.next_hop else ZERO_ADDRESS
+    raw = attributes.next_hop
+    if len(raw) == 4:
+        return inet_ntoa(raw)
+    return str(ip_address(raw)) if raw else ZERO_ADDRESS
 
 
 def _prefix(family: Family, key: bytes) -> str:
-    width = 16 if family is Family.INET6 else 4
-    return f"{ip_address(key[1:].ljust(width, bytes(1)))}/{key[0]}"
+    if family is Family.INET6:
+        return f"{ip_address(key[1:].ljust(16, _ZERO))}/{key[0]}"  # inet_ntop writes some addresses in another way
+    return f"{inet_ntoa(key[1:].ljust(4, _ZERO))}/{key[0]}"
 
 
 def _id(family: Family, key: bytes) -> str | None:

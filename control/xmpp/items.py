@@ -12,6 +12,7 @@ from . import item_reader
 from .family import ItemFamily
 from .next_hop import (
     COMPACT,
+    MEMO,
     TABBED,
     Layout,
     NextHop,
@@ -38,8 +39,6 @@ __all__ = [
 ]
 
 ZERO_ADDRESS: Final = "0.0.0.0"
-MEMO: Final = 512
-"""Attribute sets whose rendered text is remembered: routes of one set come one after the other."""
 
 
 class UnicastEntry(NamedTuple):
@@ -84,24 +83,52 @@ class UnicastEntry(NamedTuple):
 def _unicast_frame(family: str, rest: tuple[Any, ...], layout: Layout) -> tuple[bytes, bytes]:
     """What stands before and after the address of a unicast item: the same for all that share their attributes."""
     item = UnicastEntry(ItemFamily.INET, "", *rest)
+    hops = unicast_next_hops(item.next_hops, layout)
+    behind = f"</address>{layout.one}</nlri>{hops}{unicast_rest(item, layout)}"
+    return unicast_start(family, layout).encode(), behind.encode()
+
+
+@lru_cache(MEMO)
+def unicast_start(family: str, layout: Layout) -> str:
+    """What stands before the address of a unicast item."""
     afi, _, safi = family.partition("/")
-    entry, one, two, three, _, _ = layout
-    before = f"{entry}<entry>{one}<nlri>{two}<af>{afi}</af>{two}<safi>{safi}</safi>{two}<address>"
-    groups = repeated("security-group-list", "security-group", item.security_groups, one, two)
-    tags = repeated("community-tag-list", "community-tag", tuple(map(escape, item.community_tags)), one, two)
-    fields = tuple(map(escape, item.load_balance_fields))
-    after = (
-        f"</address>{one}</nlri>{unicast_next_hops(item.next_hops, layout)}"
+    entry, one, two, _, _, _ = layout
+    return f"{entry}<entry>{one}<nlri>{two}<af>{afi}</af>{two}<safi>{safi}</safi>{two}<address>"
+
+
+def unicast_rest(item: UnicastEntry, layout: Layout) -> str:
+    """What follows the next hops of a unicast item."""
+    entry, one, _, _, _, _ = layout
+    return (
         f"{one}<version>{item.version}</version>"
         f"{one}<virtual-network>{escape(item.virtual_network)}</virtual-network>"
         f'{one}<mobility sticky="{_boolean(item.sticky)}" seqno="{item.mobility_sequence}" />'
-        f"{one}<sequence-number>{item.sequence_number}</sequence-number>{groups}{tags}"
+        f"{one}<sequence-number>{item.sequence_number}</sequence-number>"
+        f"{_security_groups(item.security_groups, layout)}{_community_tags(item.community_tags, layout)}"
         f"{one}<local-preference>{item.local_preference}</local-preference>{one}<med>{item.med}</med>"
-        f"{one}<load-balance>{repeated('load-balance-fields', 'load-balance-field-list', fields, two, three)}"
-        f"{two}<load-balance-decision>{escape(item.load_balance_decision)}</load-balance-decision>{one}</load-balance>"
+        f"{_load_balance(item.load_balance_fields, item.load_balance_decision, layout)}"
         f"{one}<sub-protocol>{escape(item.sub_protocol)}</sub-protocol>{entry}</entry>"
     )
-    return before.encode(), after.encode()
+
+
+@lru_cache(MEMO)
+def _security_groups(groups: tuple[int, ...], layout: Layout) -> str:
+    return repeated("security-group-list", "security-group", groups, layout.one, layout.two)
+
+
+@lru_cache(MEMO)
+def _community_tags(tags: tuple[str, ...], layout: Layout) -> str:
+    return repeated("community-tag-list", "community-tag", tuple(map(escape, tags)), layout.one, layout.two)
+
+
+@lru_cache(MEMO)
+def _load_balance(fields: tuple[str, ...], decision: str, layout: Layout) -> str:
+    _, one, two, three, _, _ = layout
+    names = tuple(map(escape, fields))
+    return (
+        f"{one}<load-balance>{repeated('load-balance-fields', 'load-balance-field-list', names, two, three)}"
+        f"{two}<load-balance-decision>{escape(decision)}</load-balance-decision>{one}</load-balance>"
+    )
 
 
 class EnetEntry(NamedTuple):
@@ -146,27 +173,36 @@ class EnetEntry(NamedTuple):
 
     def to_xml(self, layout: Layout = COMPACT) -> bytes:
         """The element `entry`; with TABBED as a control node lays it out."""
-        entry, one, two, _, _, _ = layout
-        nlri = (
-            f"{entry}<entry>{one}<nlri>{two}<af>25</af>{two}<safi>242</safi>"
-            f"{two}<ethernet-tag>{self.ethernet_tag}</ethernet-tag>{two}<mac>{escape(self.mac)}</mac>"
-            f"{two}<address>{escape(self.address)}</address>{two}<group>{escape(self.group)}</group>"
-            f"{two}<source>{escape(self.source)}</source>{two}<flags>{self.flags}</flags>{one}</nlri>"
-        )
-        return nlri.encode() + _enet_rest(self[6:], layout)
+        return enet_nlri(self, layout).encode() + _enet_frame(self[6:], layout)
+
+
+def enet_nlri(item: EnetEntry, layout: Layout) -> str:
+    """What stands before the next hops of an EVPN item."""
+    entry, one, two, _, _, _ = layout
+    return (
+        f"{entry}<entry>{one}<nlri>{two}<af>25</af>{two}<safi>242</safi>"
+        f"{two}<ethernet-tag>{item.ethernet_tag}</ethernet-tag>{two}<mac>{escape(item.mac)}</mac>"
+        f"{two}<address>{escape(item.address)}</address>{two}<group>{escape(item.group)}</group>"
+        f"{two}<source>{escape(item.source)}</source>{two}<flags>{item.flags}</flags>{one}</nlri>"
+    )
 
 
 @lru_cache(MEMO)
-def _enet_rest(rest: tuple[Any, ...], layout: Layout) -> bytes:
+def _enet_frame(rest: tuple[Any, ...], layout: Layout) -> bytes:
     """What follows the nlri of an EVPN item: the same for all that share their attributes."""
     item = EnetEntry("", "", 0, "", "", 0, *rest)
-    entry, one, two, _, _, _ = layout
+    return f"{enet_next_hops('next-hops', item.next_hops, layout)}{enet_rest(item, layout)}".encode()
+
+
+def enet_rest(item: EnetEntry, layout: Layout) -> str:
+    """What follows the next hops of an EVPN item."""
+    entry, one, _, _, _, _ = layout
     return (
-        f"{enet_next_hops('next-hops', item.next_hops, layout)}{enet_next_hops('olist', item.olist, layout)}"
+        f"{enet_next_hops('olist', item.olist, layout)}"
         f"{one}<virtual-network>{escape(item.virtual_network)}</virtual-network>"
         f'{one}<mobility sticky="{_boolean(item.sticky)}" seqno="{item.mobility_sequence}" />'
         f"{one}<sequence-number>{item.sequence_number}</sequence-number>"
-        f"{repeated('security-group-list', 'security-group', item.security_groups, one, two)}"
+        f"{_security_groups(item.security_groups, layout)}"
         f"{one}<local-preference>{item.local_preference}</local-preference>{one}<med>{item.med}</med>"
         f"{one}<edge-replication-not-supported>{_boolean(item.edge_replication_not_supported)}"
         f"</edge-replication-not-supported>"
@@ -175,7 +211,7 @@ def _enet_rest(rest: tuple[Any, ...], layout: Layout) -> bytes:
         f"{enet_next_hops('leaf-olist', item.leaf_olist, layout)}"
         f"{one}<replicator-address>{escape(item.replicator_address)}</replicator-address>"
         f"{one}<etree-leaf>{_boolean(item.etree_leaf)}</etree-leaf>{entry}</entry>"
-    ).encode()
+    )
 
 
 class McastEntry(NamedTuple):

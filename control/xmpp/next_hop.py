@@ -3,9 +3,13 @@
 Rendering follows the schema order; every scalar is written even when 0 or empty (reference/xmpp.md 2.3).
 """
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from .text import escape
+
+MEMO: Final = 512
+"""How many rendered texts of a kind are remembered: routes that have much in common come one after the other."""
 
 
 class Layout(NamedTuple):
@@ -76,40 +80,78 @@ def repeated(name: str, member: str, values: tuple[object, ...], outer: str, inn
     return f"{outer}<{name}>{body}{outer}</{name}>"
 
 
+@lru_cache(MEMO)
 def encapsulation_list(values: tuple[str, ...], outer: str, inner: str) -> str:
     return repeated("tunnel-encapsulation-list", "tunnel-encapsulation", tuple(map(escape, values)), outer, inner)
 
 
+@lru_cache(MEMO)
+def _tag_list(values: tuple[int, ...], outer: str, inner: str) -> str:
+    return repeated("tag-list", "tag", values, outer, inner)
+
+
+class HopTexts(NamedTuple):
+    """One `next-hop` in three texts with its label, and for EVPN its L3 label, between them.
+
+    Most routes of one attribute set differ in their labels alone. EVPN's `behind` begins after the L3 label, that of a
+    unicast hop after the label; there `between` is empty.
+    """
+
+    before: str
+    between: str
+    behind: str
+
+
+def unicast_hop(hop: NextHop, layout: Layout) -> HopTexts:
+    """Next hop of a unicast item; `hop.label` does not count."""
+    _, _, two, three, four, _ = layout
+    before = (
+        f"{two}<next-hop>{three}<af>{hop.af}</af>{three}<address>{escape(hop.address)}</address>"
+        f"{three}<mac>{escape(hop.mac)}</mac>{three}<label>"
+    )
+    behind = (
+        f"</label>{three}<vni>{hop.vni}</vni>{encapsulation_list(hop.encapsulations, three, four)}"
+        f"{three}<virtual-network>{escape(hop.virtual_network)}</virtual-network>{_tag_list(hop.tags, three, four)}"
+        f"{three}<local-sequence-number>{hop.local_sequence_number}</local-sequence-number>{two}</next-hop>"
+    )
+    return HopTexts(before, "", behind)
+
+
+def enet_hop(hop: NextHop, layout: Layout) -> HopTexts:
+    """Next hop of an EVPN item; its two labels do not count."""
+    _, _, two, three, four, _ = layout
+    before = (
+        f"{two}<next-hop>{three}<af>{hop.af}</af>{three}<address>{escape(hop.address)}</address>"
+        f"{three}<mac>{escape(hop.mac)}</mac>{three}<label>"
+    )
+    behind = (
+        f"</l3-label>{encapsulation_list(hop.encapsulations, three, four)}{_tag_list(hop.tags, three, four)}"
+        f"{three}<local-sequence-number>{hop.local_sequence_number}</local-sequence-number>{two}</next-hop>"
+    )
+    return HopTexts(before, f"</label>{three}<l3-label>", behind)
+
+
 def unicast_next_hops(hops: tuple[NextHop, ...], layout: Layout) -> str:
     """The element `next-hops` of a unicast item."""
-    _, one, two, three, four, _ = layout
+    one = layout.one
     if not hops:
         return f"{one}<next-hops />"
-    parts = [
-        f"{two}<next-hop>{three}<af>{hop.af}</af>{three}<address>{escape(hop.address)}</address>"
-        f"{three}<mac>{escape(hop.mac)}</mac>{three}<label>{hop.label}</label>{three}<vni>{hop.vni}</vni>"
-        f"{encapsulation_list(hop.encapsulations, three, four)}"
-        f"{three}<virtual-network>{escape(hop.virtual_network)}</virtual-network>"
-        f"{repeated('tag-list', 'tag', hop.tags, three, four)}"
-        f"{three}<local-sequence-number>{hop.local_sequence_number}</local-sequence-number>{two}</next-hop>"
-        for hop in hops
-    ]
+    parts = []
+    for hop in hops:
+        before, _, behind = unicast_hop(hop, layout)
+        parts.append(f"{before}{hop.label}{behind}")
     return f"{one}<next-hops>{''.join(parts)}{one}</next-hops>"
 
 
 def enet_next_hops(name: str, hops: tuple[NextHop, ...], layout: Layout) -> str:
     """The element `next-hops`, `olist` or `leaf-olist` of an EVPN item."""
-    _, one, two, three, four, _ = layout
+    one = layout.one
     if not hops:
         return f"{one}<{name} />"
-    parts = [
-        f"{two}<next-hop>{three}<af>{hop.af}</af>{three}<address>{escape(hop.address)}</address>"
-        f"{three}<mac>{escape(hop.mac)}</mac>{three}<label>{hop.label}</label>{three}<l3-label>{hop.l3_label}</l3-label>"
-        f"{encapsulation_list(hop.encapsulations, three, four)}"
-        f"{repeated('tag-list', 'tag', hop.tags, three, four)}"
-        f"{three}<local-sequence-number>{hop.local_sequence_number}</local-sequence-number>{two}</next-hop>"
-        for hop in hops
-    ]
+    parts = []
+    for hop in hops:
+        before, between, behind = enet_hop(hop, layout)
+        parts.append(f"{before}{hop.label}{between}{hop.l3_label}{behind}")
     return f"{one}<{name}>{''.join(parts)}{one}</{name}>"
 
 

@@ -228,6 +228,9 @@ def message_header(to: str) -> bytes:
 
 _EVENT: Final = f'\t<event xmlns="{PUBSUB_NAMESPACE}">\n'.encode()
 _TAIL: Final = b"\t</event>\n</message>\n"
+ITEM: Final = b'\t\t\t<item id="'
+BEHIND_ID: Final = b'">'
+ITEM_END: Final = b"\n\t\t\t</item>\n"
 
 
 def _node_line(node: str) -> bytes:
@@ -236,12 +239,14 @@ def _node_line(node: str) -> bytes:
 
 def items_body(node: str, entries: Sequence[tuple[str, bytes]]) -> bytes:
     """Everything after the header, for at most 32 (item id, rendered entry) of one table (reference/xmpp.md 5)."""
-    parts = [_EVENT, _node_line(node)]
-    for ident, entry in entries:
-        parts.append(b'\t\t\t<item id="%b">%b\n\t\t\t</item>\n' % (escape(ident).encode(), entry))
-    parts.append(b"\t\t</items>\n")
-    parts.append(_TAIL)
-    return b"".join(parts)
+    return written_items_body(
+        node, [b"%b%b%b%b%b" % (ITEM, escape(ident).encode(), BEHIND_ID, entry, ITEM_END) for ident, entry in entries]
+    )
+
+
+def written_items_body(node: str, items: Sequence[bytes]) -> bytes:
+    """Everything after the header, for at most 32 whole `item` elements of one table (see `item_template`)."""
+    return b"".join((_EVENT, _node_line(node), *items, b"\t\t</items>\n", _TAIL))
 
 
 def retract_body(node: str, ids: Sequence[str]) -> bytes:
