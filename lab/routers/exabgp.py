@@ -18,6 +18,7 @@ from twisted.protocols.basic import LineReceiver
 
 from ..errors import LabError
 from ..model import BgpPeer, GatewayRoute
+from ..values import MAX_AS2
 from .private import write_private
 from .router import Neighbour, Router
 
@@ -33,6 +34,8 @@ FAMILIES = {
 }
 EVENT_BYTES = 16 * 1024 * 1024
 RELAY_SECONDS = 10.0
+FOUR_BYTE_TARGET = 0x0202
+"""Type and subtype of a route target with a four-byte AS (RFC 5668)."""
 
 
 class _Relay(LineReceiver):
@@ -210,7 +213,7 @@ class ExaBgp(Router):
         if route.family == "inet-vpn":
             text += f" rd {route.route_distinguisher} label {route.label}"
         if route.route_targets:
-            text += f" extended-community [ {' '.join(route.route_targets)} ]"
+            text += f" extended-community [ {' '.join(map(_route_target, route.route_targets))} ]"
         return text
 
 
@@ -223,6 +226,14 @@ def _read(family: str, routes: Any) -> Iterator[tuple[str, str]]:
         prefix = f"{route['rd']}:{route['nlri']}" if "rd" in route else str(route["nlri"])
         labels = route.get("label") or []
         yield f"{name} {prefix}", f" label {labels[0][0]}" if labels else ""
+
+
+def _route_target(text: str) -> str:
+    """As ExaBGP takes it: with a four-byte AS in hexadecimal, or it would send the AS as an IPv4 address (type 0x01)."""
+    asn, number = text.removeprefix("target:").split(":")
+    if not asn.isdigit() or int(asn) <= MAX_AS2:
+        return text
+    return f"0x{FOUR_BYTE_TARGET:04x}{int(asn):08x}{int(number):04x}"
 
 
 def _word(path: str | Path) -> str:

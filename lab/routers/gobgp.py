@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import LabError
 from ..model import GatewayRoute
 from ..ports import PortPicker
+from ..values import MAX_AS2
 from .polled import PolledRouter
 from .private import write_private
 
@@ -76,9 +77,9 @@ class GoBgp(PolledRouter):
     async def _rib(self, action: str, route: GatewayRoute) -> None:
         words = ["global", "rib", action, "-a", OPTIONS[route.family], str(route.prefix)]
         if route.family == "inet-vpn":
-            words += ["label", str(route.label), "rd", str(route.route_distinguisher)]
+            words += ["label", str(route.label), "rd", _asdot(str(route.route_distinguisher))]
         if action == "add":
-            targets = [text.removeprefix("target:") for text in route.route_targets]
+            targets = [_asdot(text.removeprefix("target:")) for text in route.route_targets]
             words += ["rt", *targets] if targets else []
             words += ["origin", "igp", "nexthop", str(route.next_hop or self.peer.router_id)]
         await self.ask(*words)
@@ -109,3 +110,11 @@ class GoBgp(PolledRouter):
         own = {"as": peer.autonomous_system, "router-id": str(peer.router_id), "port": peer.port,
                "local-address-list": [str(peer.address)]}  # fmt: skip
         return {"global": {"config": own}, "neighbors": neighbours}
+
+
+def _asdot(pair: str) -> str:
+    """`4200000000:1` as `64086.59904:1` (RFC 5396): GoBGP's client makes 65535 of a larger plain AS, without a word."""
+    first, _, second = pair.partition(":")
+    if not first.isdigit() or int(first) <= MAX_AS2:
+        return pair
+    return f"{int(first) >> 16}.{int(first) & MAX_AS2}:{second}"

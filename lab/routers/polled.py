@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import shutil
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -27,10 +28,20 @@ class PolledRouter(Router):
         self.originated: list[GatewayRoute] = list(self.peer.routes)
         self._prefixes: set[str] = set()
         self._printed: list[str] = []
+        self._refusal = ""
 
     @property
     def learnt(self) -> set[str]:
         return self._prefixes
+
+    def find(self, program: str | None = None) -> str:
+        """Daemon and client of one installation where there is a whole one: they need not understand another's."""
+        for folder in () if self.program_paths else self.places().split(":"):
+            both = {name: shutil.which(name, path=folder) for name in (self.program, self.client)}
+            found = both.get(program or self.program)
+            if found is not None and all(both.values()):
+                return found
+        return super().find(program)
 
     async def start(self) -> None:
         await super().start()
@@ -42,7 +53,8 @@ class PolledRouter(Router):
                 return
             await deferLater(self.reactor, POLL_SECONDS, lambda: None)
         tail = self.process.tail() if self.process is not None else ""
-        raise LabError(f"router {self.name} ({self.peer.kind}) did not come up: {tail}")
+        why = f"{self._refusal}; its log ends: {tail}" if self.running and self._refusal else tail
+        raise LabError(f"router {self.name} ({self.peer.kind}) did not come up: {why}")
 
     async def ready(self) -> None:
         """What is left to do once it answers."""
@@ -64,7 +76,8 @@ class PolledRouter(Router):
         """Whether its client gets an answer yet."""
         try:
             await self.ask(*self.greeting)
-        except LabError:
+        except LabError as error:
+            self._refusal = str(error)
             return False
         return True
 

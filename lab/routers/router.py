@@ -79,11 +79,14 @@ class Router(abc.ABC):
         """
         wanted = program or self.program
         own = self.program_paths if program is None else ""
-        places = ":".join(filter(None, (own, str(Path(sys.executable).parent), os.environ.get("PATH"), SYSTEM_PATHS)))
-        found = shutil.which(wanted, path=own if own else places)
+        found = shutil.which(wanted, path=own if own else self.places())
         if found is None:
             raise LabError(f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({wanted} was not found)")
         return found
+
+    def places(self) -> str:
+        """Where programs are looked for: as PATH, with our own virtual environment first and the system's folders last."""
+        return ":".join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH"), SYSTEM_PATHS)))
 
     async def start(self) -> None:
         """Writes the configuration and starts the program; returns when it runs.

@@ -57,6 +57,27 @@ def test_a_vpn_route_carries_what_a_real_control_node_gives_it(run_lab: RunLab) 
     assert "label 16" in seen and "next-hop 10.255.2.2" in seen and "target:64512:100" in seen
 
 
+@pytest.mark.parametrize("kind", ["exabgp", "bird", "frr", "gobgp"])
+@pytest.mark.parametrize("administrator", ["4200000000", "10.9.9.9"])
+def test_every_form_of_target_and_rd_leaves_the_router_as_it_was_written(
+    kind: str, administrator: str, run_lab: RunLab
+) -> None:
+    """Told 4200000000:100, ExaBGP would send the target 250.86.234.0:100 and GoBGP 65535:100."""
+    needs(kind)
+    file = demo_with(kind)
+    (gateway,) = file.bgp_peers
+    target, distinguisher = f"target:{administrator}:100", f"{administrator}:1"
+    forms = {"route_targets": (target,), "route_distinguisher": distinguisher}
+    routes = tuple(route.model_copy(update=forms) for route in gateway.routes)
+    blue = file.networks[0].model_copy(update={"route_targets": (target,)})
+    gateway = gateway.model_copy(update={"routes": routes})
+    lab = run_lab(file.model_copy(update={"bgp_peers": (gateway,), "networks": (blue, *file.networks[1:])}))
+    lab.converge(timeout=30)
+    (route,) = lab.control["control-1"].routes("bgp.l3vpn.0", GATEWAY_PREFIX)
+    assert route["prefix"] == f"{distinguisher}:{GATEWAY_PREFIX}"
+    assert target in route["paths"][0]["communities"]
+
+
 def test_gateway_killed_and_back(run_lab: RunLab) -> None:
     """Killed with SIGKILL: its route is withdrawn everywhere; started again: the session and the route return."""
     lab = run_lab(demo_with())

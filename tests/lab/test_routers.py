@@ -23,6 +23,7 @@ from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.model import BgpPeer, GatewayRoute
 from contrail_emulator.lab.routers import Neighbour
 from contrail_emulator.lab.routers.exabgp import FAMILIES, RELAY_SECONDS, ExaBgp
+from contrail_emulator.lab.routers.gobgp import GoBgp
 from contrail_emulator.lab.routers.private import append_private, write_private
 from contrail_emulator.lab.routers.process import LEASH, LeashedProcess, reason
 from contrail_emulator.lab.routers.router import Router
@@ -92,6 +93,39 @@ def ended_well(process: LeashedProcess) -> None:
     done: Any = ProcessDone
     failure: Any = Failure
     process.processEnded(failure(done(0)))
+
+
+# Finding the programs
+
+
+def programs(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("#!/bin/sh\necho unknown service >&2\nexit 1\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_daemon_and_client_come_from_one_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer gobgpd without its client, first in PATH, does not answer the client of the older one behind it."""
+    alone = programs(tmp_path / "alone", "gobgpd")
+    whole = programs(tmp_path / "whole", "gobgpd", "gobgp")
+    monkeypatch.setenv("PATH", f"{alone}:{whole}")
+    router = GoBgp(None, peer(), [NEIGHBOUR], tmp_path / "gateway")
+    assert (router.find(), router.find("gobgp")) == (str(whole / "gobgpd"), str(whole / "gobgp"))
+
+
+def test_a_router_that_never_answers_is_told_with_what_its_client_said(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contrail_emulator.lab.routers.polled.MAX_POLLS", 2)
+    folder = programs(tmp_path / "bin", "gobgpd", "gobgp")
+    (folder / "gobgpd").write_text("#!/bin/sh\necho manager started\nexec sleep 600\n")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    router = GoBgp(driver.reactor, peer(), [NEIGHBOUR], tmp_path / "gateway")
+    with pytest.raises(LabError, match="did not come up: gobgp .* global: unknown service; its log ends: "):
+        driver.call(router.start)
+    driver.call(router.stop)
 
 
 # A router that ends by itself
