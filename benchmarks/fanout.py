@@ -78,7 +78,7 @@ class Agent:
         self.membership: Membership | None = None
 
     def deliver(self, message: bytes) -> bool:
-        return self.session.send(self.header + message)
+        return self.session.send(self.header, message)
 
 
 class Agents:

@@ -18,7 +18,7 @@ class Outbox:
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        self._held: deque[bytes] | None = None
+        self._held: deque[tuple[bytes, ...]] | None = None
         self._paused = False
         self.held_bytes = 0
         self.blocked = False
@@ -28,15 +28,18 @@ class Outbox:
         """Bytes not yet taken by the kernel, as well as can be known."""
         return self.held_bytes + (TRANSPORT_SHARE if self._paused else 0)
 
-    def write(self, data: bytes) -> bool:
-        """Accept `data`; False when the session is blocked now."""
+    def write(self, *parts: bytes) -> bool:
+        """Accept what `parts` are together; False when the session is blocked now.
+
+        They are not joined here: one of them may be what a thousand sessions are sent, and all hold the same bytes.
+        """
         if not self._paused:
-            self._transport.write(data)
+            self._pass_on(parts)
         else:
             if self._held is None:
                 self._held = deque()
-            self._held.append(data)
-            self.held_bytes += len(data)
+            self._held.append(parts)
+            self.held_bytes += sum(map(len, parts))
         if not self.blocked and self.pending > BLOCKED_ABOVE:
             self.blocked = True
         return not self.blocked
@@ -49,15 +52,21 @@ class Outbox:
         """The transport's buffer is empty: write on until it pauses again. True when this ends being blocked."""
         self._paused = False
         while self._held and not self._paused:
-            data = self._held.popleft()
-            self.held_bytes -= len(data)
-            self._transport.write(data)  # may pause us
+            parts = self._held.popleft()
+            self.held_bytes -= sum(map(len, parts))
+            self._pass_on(parts)  # may pause us
         if not self._held:
             self._held = None
         if self.blocked and self.pending < UNBLOCKED_BELOW:
             self.blocked = False
             return True
         return False
+
+    def _pass_on(self, parts: tuple[bytes, ...]) -> None:
+        if len(parts) == 1:
+            self._transport.write(parts[0])
+        else:
+            self._transport.writeSequence(parts)
 
     def clear(self) -> None:
         """The connection is over."""

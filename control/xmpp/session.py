@@ -102,13 +102,17 @@ class Session(TwistedProtocol):
         """Why the session is over, empty while it is not."""
         return self._reason
 
-    def send(self, data: bytes) -> bool:
-        """Send whole stanzas. False: accepted, but the session is blocked, wait for `unblocked`; or it is over."""
+    def send(self, *parts: bytes) -> bool:
+        """Send whole stanzas; a stanza may come in several parts, of which one is what other sessions are sent too.
+
+        False: accepted, but the session is blocked, wait for `unblocked`; or it is over.
+        """
         if self._over or self._outbox is None or self.core.state is not State.ESTABLISHED:
             return False
-        self.core.counters.stanzas_out += 1
-        self.core.counters.bytes_out += len(data)
-        return self._outbox.write(data)
+        counters = self.core.counters
+        counters.stanzas_out += 1
+        counters.bytes_out += sum(map(len, parts))
+        return self._outbox.write(*parts)
 
     def close(self, reason: str) -> None:
         """Close the TCP connection without a word (reference/xmpp.md 1.9); `closed` follows."""

@@ -45,8 +45,9 @@ class FakeSession:
     sent: list[bytes] = field(default_factory=list)
     closed: str = ""
 
-    def send(self, data: bytes) -> bool:
+    def send(self, *parts: bytes) -> bool:
         """Whatever a test makes a control node say has the shape of the reference."""
+        data = b"".join(parts)
         shapes().assertValid(etree.fromstring(data.strip()))
         self.sent.append(data)
         return not self.blocked

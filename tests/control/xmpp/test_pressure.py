@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -112,6 +113,16 @@ def test_a_blocked_session_can_be_stopped(net: Any, ends: Any) -> None:
     assert client.state in (State.ACTIVE, State.ESTABLISHED)
 
 
+def test_a_stanza_may_be_sent_in_parts(ends: Any, net: Any) -> None:
+    control, agent, *_ = ends
+    before = sender(control).counters.bytes_out
+    assert sender(control).send(MESSAGE[:40], MESSAGE[40:])
+    net.run(0.5, 0.05)
+    assert agent.stanzas == 1
+    assert sender(control).counters.stanzas_out == 1
+    assert sender(control).counters.bytes_out == before + len(MESSAGE)
+
+
 def test_the_last_bytes_leave_before_a_close(net: Any, ends: Any) -> None:
     control, agent, *_ = ends
     sender(control).send(MESSAGE)
@@ -141,6 +152,9 @@ class Tap:
     def write(self, data: bytes) -> None:
         self.taken += data
 
+    def writeSequence(self, data: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
+        self.taken += b"".join(data)
+
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 100_000) | st.sampled_from(["pause", "resume"]), max_size=40))
@@ -158,7 +172,8 @@ def test_order_and_accounts_hold_for_any_history(history: list[int | str]) -> No
             assert isinstance(step, int)
             data = bytes([number % 256]) * step
             expected += data
-            assert outbox.write(data) is (not outbox.blocked)
+            parts = (data,) if number % 2 else (data[: step // 3], data[step // 3 :])
+            assert outbox.write(*parts) is (not outbox.blocked)
         assert outbox.blocked is (outbox.pending > BLOCKED_ABOVE or (was_blocked and outbox.pending >= UNBLOCKED_BELOW))
         assert outbox.held_bytes == len(expected) - len(tap.taken)
         assert expected.startswith(tap.taken)
