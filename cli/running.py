@@ -14,6 +14,7 @@ from contrail_emulator.lab.checks import Check, CheckResult, checks, run
 from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.lab import Lab
 from contrail_emulator.lab.model import LabFile
+from contrail_emulator.lab.watch import Watch
 
 from .options import LogOptions
 from .reactor import first, on_interrupt
@@ -93,7 +94,9 @@ async def _watch(lab: Lab, view: Screen, once: bool, timeout: float) -> int:
     if once:
         return 1 if failed else 0
     view.say("running; Ctrl-C stops it. Try: contrail-emulator show routes")
+    watch = Watch(lab, view.say)
     while True:
+        await watch.look()
         await deferLater(lab.reactor, WATCH_SECONDS, lambda: None)
 
 

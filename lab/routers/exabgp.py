@@ -229,7 +229,7 @@ def _read(family: str, routes: Any) -> Iterator[tuple[str, str]]:
 
 
 def _route_target(text: str) -> str:
-    """As ExaBGP takes it: with a four-byte AS in hexadecimal, or it would send the AS as an IPv4 address (type 0x01)."""
+    """As ExaBGP takes it: a four-byte AS in hexadecimal, or it would send that as an IPv4 address (type 0x01)."""
     asn, number = text.removeprefix("target:").split(":")
     if not asn.isdigit() or int(asn) <= MAX_AS2:
         return text

@@ -85,7 +85,7 @@ class Router(abc.ABC):
         return found
 
     def places(self) -> str:
-        """Where programs are looked for: as PATH, with our own virtual environment first and the system's folders last."""
+        """Where programs are looked for, as in PATH: our virtual environment first, the system's folders last."""
         return ":".join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH"), SYSTEM_PATHS)))
 
     async def start(self) -> None:

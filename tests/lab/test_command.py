@@ -122,6 +122,25 @@ def test_interrupt_closes_everything(running: subprocess.Popen[str]) -> None:
     assert call("show", "agents").returncode == 1
 
 
+def test_a_gateway_that_is_killed_is_told_and_returns(running: subprocess.Popen[str]) -> None:
+    """One line says what happened; its routes go, it is started again, and the session and the routes return."""
+    (leash,) = (int(word) for word in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split())
+    (router,) = (int(word) for word in Path(f"/proc/{leash}/task/{leash}/children").read_text().split())
+    os.kill(router, signal.SIGKILL)
+    assert running.stdout is not None
+    lines: list[str] = []
+    for line in running.stdout:
+        lines.append(line.split(" s  ", 1)[1].rstrip("\n"))
+        if len(lines) == 2:
+            routes = json.loads(call("show", "routes", "--json", "--table", "bgp.l3vpn.0").stdout)
+            assert not [row for row in routes if row["prefix"].endswith("203.0.113.0/24")]
+        if len(lines) == 3:
+            break
+    assert lines[0] == "router gateway (exabgp) was killed: SIGKILL; it is started again in 5 s", lines
+    assert lines[1].startswith("BGP control-1 - gateway: ") and "Established" not in lines[1], lines
+    assert lines[2] == "BGP control-1 - gateway: Established", lines
+
+
 def test_killed_it_leaves_no_process(running: subprocess.Popen[str]) -> None:
     pids = children(running.pid)
     running.kill()

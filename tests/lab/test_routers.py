@@ -123,7 +123,7 @@ def test_a_router_that_never_answers_is_told_with_what_its_client_said(
     (folder / "gobgpd").write_text("#!/bin/sh\necho manager started\nexec sleep 600\n")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     router = GoBgp(driver.reactor, peer(), [NEIGHBOUR], tmp_path / "gateway")
-    with pytest.raises(LabError, match="did not come up: gobgp .* global: unknown service; its log ends: "):
+    with pytest.raises(LabError, match=r"did not come up: gobgp .* global: unknown service; its log ends: "):
         driver.call(router.start)
     driver.call(router.stop)
 
