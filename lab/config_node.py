@@ -73,7 +73,7 @@ class ConfigNode:
                     try:
                         await step(written)
                     except WriterError as error:
-                        raise LabError(f"{written.type} {':'.join(written.body['fq_name'])}: {error}") from error
+                        raise LabError(_refused(written, str(error))) from error
         except (StoreError, IdsError, DriverMissing, WriterError) as error:
             raise LabError(f"config: {error}") from error
         await self._derive()
@@ -144,6 +144,12 @@ class ConfigNode:
     async def stop(self) -> None:
         self.transformer.stop()
         await self._backends.close()
+
+
+def _refused(written: Written, why: str) -> str:
+    """The writer names the object in most refusals, but not in all."""
+    what = f"{written.type} {':'.join(written.body['fq_name'])}: "
+    return what + why.removeprefix(what)
 
 
 def _backends(reactor: Any, config: Config, rng: Random) -> backends.Backends:

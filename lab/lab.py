@@ -164,14 +164,9 @@ class Lab:
             router.awaited = True
             router.remove_directory = None if self._keep_directory else self.directory
             self.routers[peer.name] = router
-            fabric = GatewayFabric(self._bound(peer))
+            fabric = GatewayFabric(self.file.data_side(peer))
             fabric.listen(self.reactor, None)
             self.fabrics[peer.name] = fabric
-
-    def _bound(self, peer: BgpPeer) -> IPv4Address:
-        """Where a router's data side listens: its tunnel address is its router id, bound to what the underlay says."""
-        assert peer.router_id is not None
-        return self.file.underlay.get(peer.router_id, peer.address)
 
     async def _start_control_nodes(self, config: ConfigNode) -> None:
         for node in self.file.control_nodes:

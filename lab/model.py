@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from contrail_emulator.base.servers import parse_servers
 from contrail_emulator.config.backends import CASSANDRA_PORT, ZOOKEEPER_PORT, ConfigDbSettings
+from contrail_emulator.config.writer.route_targets import AUTOMATIC_2_BYTE, AUTOMATIC_4_BYTE
 
 from .bus_url import parse_bus
 from .errors import LabError
@@ -95,7 +97,14 @@ class Network(_Strict):
     def _subnet(cls, value: IPv4Network) -> IPv4Network:
         if value.prefixlen > 29:
             raise ValueError("expected a subnet with room for a gateway, a DNS address and machines (/29 or larger)")
+        if value.is_multicast:
+            raise ValueError("expected a unicast subnet")
         return value
+
+    @property
+    def room(self) -> int:
+        """How many machines have an address in it."""
+        return self.subnet.num_addresses - len((self.subnet[0], self.subnet[-1], self.gateway, self.dns_server))
 
     @property
     def gateway(self) -> IPv4Address:
@@ -226,6 +235,11 @@ class LabFile(_Strict):
             raise LabError(f"{path}:{_line(where, location)}: {_dotted(location)}: {message}")
         return lab
 
+    def data_side(self, peer: BgpPeer) -> IPv4Address:
+        """Where a router's data side listens: its tunnel address is its router id, bound to what the underlay says."""
+        assert peer.router_id is not None
+        return self.underlay.get(peer.router_id, peer.address)
+
     def network(self, name: str) -> Network:
         return next(network for network in self.networks if network.name == name)
 
@@ -277,12 +291,21 @@ def _faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
         yield from _unusable(("control_nodes", index), node.address, node.router_id)
     for index, peer in enumerate(lab.bgp_peers):
         yield from _peer_faults(lab, index, peer)
+    for tunnel, bound in lab.underlay.items():
+        yield from _no_host(("underlay", str(tunnel)), tunnel)
+        yield from _no_host(("underlay", str(tunnel)), bound)
+    yield from _data_side_faults(lab)
+    yield from _network_faults(lab)
     yield from _machine_faults(lab)
 
 
-def _unusable(here: Location, address: IPv4Address, router_id: IPv4Address | None) -> Iterator[tuple[Location, str]]:
+def _no_host(here: Location, address: IPv4Address) -> Iterator[tuple[Location, str]]:
     if address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"):
-        yield (*here, "address"), f"{address} is no host's address"
+        yield here, f"{address} is no host's address"
+
+
+def _unusable(here: Location, address: IPv4Address, router_id: IPv4Address | None) -> Iterator[tuple[Location, str]]:
+    yield from _no_host((*here, "address"), address)
     if router_id is not None and router_id.is_unspecified:
         yield (*here, "router_id"), "0.0.0.0 is no BGP identifier (RFC 6286)"
 
@@ -322,10 +345,50 @@ def _route_faults(here: Location, peer: BgpPeer, route: GatewayRoute) -> Iterato
         yield here, "an inet-vpn route needs route_distinguisher, route_targets and label"
 
 
+def _data_side_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
+    """Tunnel addresses, and where their packets go: each is one node's, an agent's or a router's that the lab starts."""
+    listening: dict[IPv4Address, str] = {}
+    next_hops: dict[IPv4Address, str] = {}
+    for index, peer in enumerate(lab.bgp_peers):
+        if peer.kind == "external":
+            continue
+        bound = lab.data_side(peer)
+        if bound in listening:
+            yield ("bgp_peers", index, "address"), f"the lab listens at {bound} in place of {listening[bound]}"
+        listening[bound] = peer.name
+        for route in peer.routes:
+            next_hops[route.next_hop or peer.router_id or bound] = peer.name
+    for index, agent in enumerate(lab.agents):
+        assert agent.tunnel_address is not None and agent.bind is not None
+        here = ("agents", index)
+        yield from _no_host((*here, "tunnel_address"), agent.tunnel_address)
+        yield from _no_host((*here, "bind"), agent.bind)
+        if agent.bind in listening:
+            yield (*here, "bind"), f"{agent.bind}: the lab listens there in place of {listening[agent.bind]}"
+        if agent.tunnel_address in next_hops:
+            owner = next_hops[agent.tunnel_address]
+            yield (*here, "tunnel_address"), f"{agent.tunnel_address} is {owner}'s next hop"
+
+
+def _network_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
+    reserved = AUTOMATIC_2_BYTE if lab.autonomous_system <= MAX_AS2 else AUTOMATIC_4_BYTE
+    for index, network in enumerate(lab.networks):
+        for number, target in enumerate(network.route_targets):
+            administrator, _, value = target.removeprefix("target:").partition(":")
+            if administrator == str(lab.autonomous_system) and int(value) in reserved:
+                yield (
+                    ("networks", index, "route_targets", number),
+                    f"{target} is in the range {reserved[0]}..{reserved[-1]} that the system gives out",
+                )
+
+
 def _machine_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
     networks = {network.name: network for network in lab.networks}
     names: dict[str, str] = {}
     addresses: dict[tuple[str, IPv4Address], str] = {}
+    macs: dict[tuple[str, str], str] = {}
+    in_dns: dict[str, str] = {}
+    placed: Counter[str] = Counter()
     for index, agent in enumerate(lab.agents):
         for number, machine in enumerate(agent.machines):
             here = ("agents", index, "machines", number)
@@ -342,6 +405,16 @@ def _machine_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
             if machine.name in names:
                 yield (*here, "name"), f"{machine.name} already is a machine of {names[machine.name]}"
             names[machine.name] = agent.name
+            namesake = in_dns.setdefault(machine.name.lower(), machine.name)
+            if lab.dns is not None and namesake != machine.name:
+                yield (*here, "name"), f"{machine.name} and {namesake} are one name in DNS"
+            placed[network.name] += 1
+            if placed[network.name] > network.room:
+                yield (*here, "network"), f"{network.name} ({network.subnet}) has room for {network.room} machines"
+            if machine.mac is not None:
+                owner = macs.setdefault((network.name, machine.mac), machine.name)
+                if owner != machine.name:
+                    yield (*here, "mac"), f"{machine.mac} already is the MAC of {owner}"
             if machine.address is None:
                 continue
             subnet = network.subnet

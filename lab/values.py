@@ -11,6 +11,8 @@ from pydantic import AfterValidator, Field
 
 MAX_AS2, MAX_AS4 = 0xFFFF, 0xFFFFFFFF
 MAX_MD5_BYTES = 80
+MAX_DOMAIN = 253 - 64
+"""What RFC 1035 leaves behind a label of 63 characters and its dot."""
 MD5_REFUSED = frozenset(" \"'\\;{}#!`$")
 """What some router's configuration language gives a meaning to."""
 
@@ -68,11 +70,28 @@ def md5_key(text: str) -> str:
     return text
 
 
+def domain(text: str) -> str:
+    """A domain name, short enough for a machine's name in front of it."""
+    if _DOMAIN.fullmatch(text) is None or len(text) > MAX_DOMAIN:
+        raise ValueError(f"expected a domain name such as lab.example, of at most {MAX_DOMAIN} characters")
+    return text
+
+
+def mac_address(text: str) -> str:
+    """A MAC that an interface can have."""
+    if _MAC.fullmatch(text) is None:
+        raise ValueError("expected a MAC such as 02:00:00:00:00:01, in lower case")
+    first = int(text[:2], 16)
+    if first & 1 or text == "00:00:00:00:00:00":
+        raise ValueError("expected an interface's MAC: no group's, and not all zeros")
+    return text
+
+
 Integer = Annotated[int, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[str, AfterValidator(_matches(_NAME, "a name of letters, digits, '-', '_' and '.', at most 63"))]
-Domain = Annotated[str, AfterValidator(_matches(_DOMAIN, "a domain name such as lab.example"))]
-Mac = Annotated[str, AfterValidator(_matches(_MAC, "a MAC such as 02:00:00:00:00:01, in lower case"))]
+Domain = Annotated[str, AfterValidator(domain)]
+Mac = Annotated[str, AfterValidator(mac_address)]
 RouteTarget = Annotated[str, AfterValidator(route_target)]
 RouteDistinguisher = Annotated[str, AfterValidator(route_distinguisher)]
 Md5Key = Annotated[str, AfterValidator(md5_key)]

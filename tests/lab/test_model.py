@@ -65,6 +65,17 @@ MISTAKES = {
     "machine that DNS cannot name": ("name: vm2", "name: vm_2", "vm_2 is no DNS label"),
     "no way to leave": ("[MPLSoUDP, VXLAN, MPLSoGRE]", "[MPLSoGRE]", "expected MPLSoUDP among them"),
     "list as key": ("name: demo", "name: demo\n? [a]\n: b", "expected a word as key"),
+    "agent at no host's address": ("bind: 127.0.2.1", "bind: 0.0.0.0", "agents[0].bind: 0.0.0.0 is no host's address"),
+    "tunnel to everybody": ("tunnel_address: 10.255.2.1", "tunnel_address: 224.0.0.1", "224.0.0.1 is no host's address"),
+    "underlay to nowhere": ("10.255.1.1: 127.0.1.1", "10.255.1.1: 0.0.0.0", "0.0.0.0 is no host's address"),
+    "agent where the gateway is": ("bind: 127.0.2.2", "bind: 127.0.1.1", "the lab listens there in place of gateway"),
+    "tunnel address of the gateway": ("tunnel_address: 10.255.2.2", "tunnel_address: 10.255.1.1", "gateway's next hop"),
+    "MAC of a group": ("10.1.0.3}", '10.1.0.3, mac: "01:00:5e:00:00:01"}', "no group's, and not all zeros"),
+    "MAC of zeros": ("10.1.0.3}", '10.1.0.3, mac: "00:00:00:00:00:00"}', "no group's, and not all zeros"),
+    "multicast subnet": ("10.2.0.0/24", "224.2.0.0/24", "networks[1].subnet: expected a unicast subnet"),
+    "target that the system gives out": ("target:64512:200", "target:64512:8000001", "8000000..16777216"),
+    "one name in DNS": ("name: vm2", "name: VM1", "VM1 and vm1 are one name in DNS"),
+    "domain too long": ("lab.example", ".".join(["a" * 60] * 5), "a domain name such as lab.example"),
     "bad port": ("bgp_port: 0", "bgp_port: 70000", "control_nodes[0].bgp_port: expected less than or equal to 65535"),
 }  # fmt: skip
 
@@ -82,6 +93,41 @@ def test_mistake_gives_one_line_with_file_and_line(name: str, tmp_path: Path) ->
     assert message.startswith(f"{path}:") and message.removeprefix(f"{path}:").split(":")[0].isdigit()
     assert expected in message
     assert "\n" not in message
+
+
+def refusal(text: str, tmp_path: Path) -> str:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(LabError) as caught:
+        LabFile.load(path)
+    return str(caught.value)
+
+
+def test_two_machines_of_one_mac_in_one_network(tmp_path: Path) -> None:
+    text = DEMO.read_text().replace("address: 10.1.0", 'mac: "02:00:00:00:00:01", address: 10.1.0')
+    assert "machines[0].mac: 02:00:00:00:00:01 already is the MAC of vm1" in refusal(text, tmp_path)
+
+
+def test_more_machines_than_the_subnet_has_addresses(tmp_path: Path) -> None:
+    """The first of them that is too many is named; a /29 has four addresses beside its gateway and DNS address."""
+
+    def lab(count: int) -> str:
+        machines = ", ".join(f"{{name: m{number}, network: blue}}" for number in range(count))
+        head = "name: x\nautonomous_system: 1\nnetworks: [{name: blue, subnet: 10.1.0.0/29}]\n"
+        return head + f"agents:\n  - machines: [{machines}]\n"
+
+    path = tmp_path / "full.yaml"
+    path.write_text(lab(4))
+    LabFile.load(path)
+    expected = "bad.yaml:5: agents[0].machines[4].network: blue (10.1.0.0/29) has room for 4 machines"
+    assert refusal(lab(5), tmp_path).endswith(expected)
+
+
+def test_two_routers_whose_data_side_is_one(tmp_path: Path) -> None:
+    peer = "{name: %s, address: 127.0.1.1, port: %d, autonomous_system: 2, kind: exabgp, router_id: 10.9.9.%d}"
+    peers = ", ".join((peer % ("one", 1179, 1), peer % ("two", 1180, 2)))
+    text = f"name: x\nautonomous_system: 1\nbgp_peers: [{peers}]\n"
+    assert "bgp_peers[1].address: the lab listens at 127.0.1.1 in place of one" in refusal(text, tmp_path)
 
 
 def test_error_names_the_line_of_the_fault(tmp_path: Path) -> None:
