@@ -17,11 +17,13 @@ from contrail_emulator.lab.model import LabFile
 TWO_NODES = Path(__file__).with_name("two_nodes.yaml")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real servers take minutes to start on a busy machine."""
+    """Real servers take minutes to start on a busy machine: once for each module, on one worker."""
     for item in items:
         if item.path.parent == TWO_NODES.parent and "servers" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(900))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")

@@ -268,8 +268,10 @@ def everywhere(running: Running, type_name: str, name: str, count: int) -> bool:
 def test_two_transformers_race_and_the_active_one_is_killed(running: Running) -> None:
     system, hand = running.system, running.hand
     system.run("second", "config-node", system.schema_conf).ready()
-    assert hand.network("raced")
-    wait("a target, once", partial(running.knows, "raced"))
+    for number in range(5):
+        hand.network(f"raced-{number}")
+    for number in range(5):
+        wait("a target, once", partial(running.knows, f"raced-{number}"))
     running.unharmed()
     active = system.processes.pop("config")
     active.process.send_signal(signal.SIGKILL)

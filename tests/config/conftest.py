@@ -18,6 +18,7 @@ REAL = frozenset({"cassandra", "rabbitmq", "zookeeper", "processes", "own"})
 SECONDS = 600
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
