@@ -49,6 +49,8 @@ from .status import LabStatus
 POLL_SECONDS = 0.05
 REFRESH_SECONDS = 0.25
 STOP_SECONDS = 10.0
+MAX_IN_PATH = 20
+"""Characters of a name in a path: routers have sockets there, and a socket's path has 107 bytes."""
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 
 
@@ -57,7 +59,7 @@ class Lab:
 
     `start` brings it up, `converge` waits until it does what it should, `stop` takes all of it down again.
     `capture` is a pcapng file that gets every byte; `directory` keeps the routers' files and is made (and removed)
-    when not given; `advertise` leaves the state file for `show` and `ping`.
+    when not given and needed; `advertise` leaves the state file for `show` and `ping`.
     """
 
     log = Logger()
@@ -75,7 +77,7 @@ class Lab:
         self.reactor = reactor
         self.rng = rng or Random()
         self.file = _with_ports(file, PortPicker(self.rng))
-        self.directory = directory or Path(tempfile.mkdtemp(prefix=f"contrail-emulator-{file.name}-"))
+        self.directory = directory
         self.capture_path = capture or file.capture
         self.capture: Capture | None = None
         self.config: ConfigNode | None = None
@@ -152,14 +154,19 @@ class Lab:
             await self._announce()
 
     def _make_routers(self) -> None:
+        launched = [peer for peer in self.file.bgp_peers if peer.kind != "external"]
+        if not launched:
+            return
+        if self.directory is None:
+            prefix = f"contrail-emulator-{self.file.name[:MAX_IN_PATH]}-"
+            self.directory = Path(tempfile.mkdtemp(prefix=prefix))
         neighbours = [
             Neighbour(node.name, node.address, node.bgp_port, self.file.autonomous_system)
             for node in self.file.control_nodes
         ]
-        for peer in self.file.bgp_peers:
-            if peer.kind == "external":
-                continue
-            router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / peer.name)
+        for number, peer in enumerate(launched):
+            folder = peer.name if len(peer.name) <= MAX_IN_PATH else f"{peer.name[:MAX_IN_PATH]}~{number}"
+            router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / folder)
             router.find()
             router.awaited = True
             router.remove_directory = None if self._keep_directory else self.directory
@@ -282,7 +289,7 @@ class Lab:
         await gatherResults([router.stop() for router in self.routers.values()], consumeErrors=True)
         if self.capture is not None:
             self.capture.close()
-        if not self._keep_directory:
+        if self.directory is not None and not self._keep_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     async def _stop_computes(self) -> None:

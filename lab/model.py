@@ -346,7 +346,7 @@ def _route_faults(here: Location, peer: BgpPeer, route: GatewayRoute) -> Iterato
 
 
 def _data_side_faults(lab: LabFile) -> Iterator[tuple[Location, str]]:
-    """Tunnel addresses, and where their packets go: each is one node's, an agent's or a router's that the lab starts."""
+    """Tunnel addresses and where their packets go: each is one agent's, or one router's that the lab starts."""
     listening: dict[IPv4Address, str] = {}
     next_hops: dict[IPv4Address, str] = {}
     for index, peer in enumerate(lab.bgp_peers):

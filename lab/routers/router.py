@@ -23,6 +23,8 @@ from .process import LeashedProcess
 
 KILLED: Mapping[int, str] = MappingProxyType({128 + number: number.name for number in signal.Signals})
 """The leash's exit status when a signal ended the router."""
+LONGEST_SOCKET, MAX_SOCKET_PATH = "bgpd.vty", 107
+"""Of the names that routers give their sockets, and of a socket's path (108 with its final zero)."""
 SYSTEM_PATHS = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
@@ -92,8 +94,12 @@ class Router(abc.ABC):
         """Writes the configuration and starts the program; returns when it runs.
 
         Raises:
-            LabError: the program is absent.
+            LabError: the program is absent, or the folder cannot hold a socket.
         """
+        if len(os.fsencode(self.directory.absolute() / LONGEST_SOCKET)) > MAX_SOCKET_PATH:
+            raise LabError(
+                f"router {self.name}: {self.directory} is too long for a socket's path; set TMPDIR to a shorter folder"
+            )
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         command, environment = self.prepare()
         secrets = (self.peer.md5,) if self.peer.md5 else ()

@@ -177,6 +177,28 @@ def test_port_in_use_is_one_line(run_lab: RunLab) -> None:
             run_lab(busy)
 
 
+@pytest.mark.parametrize("kind", ["exabgp", "bird", "frr", "gobgp"])
+def test_names_as_long_as_names_may_be(kind: str, run_lab: RunLab) -> None:
+    """A Unix socket's path has 107 bytes; the routers' sockets are in a folder of the lab."""
+    needs(kind)
+    file = demo_with(kind)
+    gateway = file.bgp_peers[0].model_copy(update={"name": "g" * 63})
+    lab = run_lab(file.model_copy(update={"name": "l" * 63, "bgp_peers": (gateway,)}))
+    lab.converge(timeout=30)
+
+
+def test_a_folder_too_deep_for_a_socket_is_one_line(run_lab: RunLab, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"router gateway: .* is too long for a socket's path; set TMPDIR"):
+        run_lab(demo_with(), directory=tmp_path / ("d" * 90))
+
+
+def test_without_routers_there_is_no_folder(run_lab: RunLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would remove it, were the lab killed: a router's leash does that."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    run_lab(demo_with().model_copy(update={"bgp_peers": ()}))
+    assert not list(tmp_path.glob("contrail-emulator-demo*"))
+
+
 def test_router_that_is_not_installed(run_lab: RunLab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contrail_emulator.lab.routers.frr.Frr.program", "no-such-bgpd")
     with pytest.raises(LabError, match=r"gateway: frr is not installed here \(no-such-bgpd was not found\)"):
@@ -195,6 +217,7 @@ def test_stopping_leaves_nothing(tmp_path: Path) -> None:
     lab.converge(timeout=30)
     router = lab.lab.routers["gateway"]
     directory = lab.lab.directory
+    assert directory is not None
     assert router.process is not None and router.process.transport is not None
     leash = router.process.transport.pid
     lab.stop()

@@ -66,7 +66,7 @@ MISTAKES = {
     "no way to leave": ("[MPLSoUDP, VXLAN, MPLSoGRE]", "[MPLSoGRE]", "expected MPLSoUDP among them"),
     "list as key": ("name: demo", "name: demo\n? [a]\n: b", "expected a word as key"),
     "agent at no host's address": ("bind: 127.0.2.1", "bind: 0.0.0.0", "agents[0].bind: 0.0.0.0 is no host's address"),
-    "tunnel to everybody": ("tunnel_address: 10.255.2.1", "tunnel_address: 224.0.0.1", "224.0.0.1 is no host's address"),
+    "tunnel to everybody": ("address: 10.255.2.1", "address: 224.0.0.1", "224.0.0.1 is no host's address"),
     "underlay to nowhere": ("10.255.1.1: 127.0.1.1", "10.255.1.1: 0.0.0.0", "0.0.0.0 is no host's address"),
     "agent where the gateway is": ("bind: 127.0.2.2", "bind: 127.0.1.1", "the lab listens there in place of gateway"),
     "tunnel address of the gateway": ("tunnel_address: 10.255.2.2", "tunnel_address: 10.255.1.1", "gateway's next hop"),
