@@ -22,7 +22,7 @@ from .deadline_timer import DeadlineTimer
 from .framing import DEFAULT_MAX_STANZA
 from .names import CONTROL_NODE_JID, CONTROL_PORT
 from .session import Handler, Session
-from .socket_options import set_timeouts
+from .socket_options import set_no_delay, set_timeouts
 from .states import Event, State
 from .stream import open_bytes
 from .tls import TlsContext, TlsSettings
@@ -66,7 +66,9 @@ class ClientSession(Session):
         self.client = client
 
     def _connected(self) -> None:
-        set_timeouts(getattr(self.transport, "socket", None), self.client.settings.tcp_hold_time)
+        found = getattr(self.transport, "socket", None)
+        set_no_delay(found)
+        set_timeouts(found, self.client.settings.tcp_hold_time)
         self.client.connected(self)
 
     def _lost(self) -> None:

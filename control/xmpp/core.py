@@ -48,6 +48,8 @@ class Timer(Enum):
     HOLD = Event.HOLD_TIMER
     KEEPALIVE = Event.KEEPALIVE_TIMER
 
+    __hash__ = object.__hash__  # as for State
+
 
 class Counters:
     """Stanzas and bytes of one session, or of all sessions of one client."""

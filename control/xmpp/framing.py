@@ -28,6 +28,8 @@ class Pattern(Enum):
     PROCEED = "proceed"
     STANZA = "stanza"
 
+    __hash__ = object.__hash__  # that of Enum is a function in Python: one call a frame
+
 
 class FrameKind(Enum):
     """What was found: a keepalive run, or what the pattern names."""

@@ -20,7 +20,7 @@ from .framing import DEFAULT_MAX_STANZA
 from .names import CONTROL_NODE_JID, CONTROL_PORT
 from .server_fsm import ServerCore
 from .session import Handler, Session
-from .socket_options import set_timeouts
+from .socket_options import set_no_delay, set_timeouts
 from .stanza import StanzaParser
 from .states import Event
 from .stream import StreamOpen
@@ -64,7 +64,9 @@ class ServerSession(Session):
         self._server = server
 
     def _connected(self) -> None:
-        set_timeouts(getattr(self.transport, "socket", None), self._server.settings.tcp_hold_time)
+        found = getattr(self.transport, "socket", None)
+        set_no_delay(found)
+        set_timeouts(found, self._server.settings.tcp_hold_time)
         self._server.accepted(self)
         self.handle(Event.ACCEPTED)
 

@@ -20,7 +20,7 @@ Judge = Callable[[stream.StreamOpen], str]
 class ServerCore(Core):
     """`judge` decides about an open: the reason of refusal, or nothing (duplicate names, subclusters: `admission`)."""
 
-    __slots__ = ("_judge",)
+    __slots__ = ("_judge", "reply")
 
     def __init__(
         self,
@@ -34,6 +34,8 @@ class ServerCore(Core):
     ) -> None:
         super().__init__(SERVER_TABLE, SERVER_PATTERNS, hostname, hold_time, tls, max_stanza, parser, behaviour)
         self._judge = judge
+        self.reply = b""
+        """To the open at hand, once `fits` allowed it."""
 
     def judge(self, opened: stream.StreamOpen) -> str:
         return self._judge(opened)
@@ -45,7 +47,8 @@ class ServerCore(Core):
         self.stop_timer(Timer.OPEN)
 
     def send_reply(self) -> None:
-        self.emit_bytes(stream.reply_bytes(self.name, self.peer))
+        self.emit_bytes(self.reply)
+        self.reply = b""
 
     def send_features(self) -> None:
         self.emit_bytes(stream.FEATURES)
@@ -60,7 +63,7 @@ def fits(core: ServerCore) -> bool:
     if not isinstance(opened, stream.StreamOpen):
         return False
     try:
-        stream.reply_bytes(core.name, opened.from_)
+        core.reply = stream.reply_bytes(core.name, opened.from_)
     except stream.StreamError:
         return False
     return True

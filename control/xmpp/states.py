@@ -18,6 +18,8 @@ class State(Enum):
     OPEN_CONFIRM_SUCCESS = ("OpenConfirm", "feature-success")
     ESTABLISHED = ("Established", "")
 
+    __hash__ = object.__hash__  # that of Enum is a function in Python, and tables are asked several times a stanza
+
     @property
     def label(self) -> str:
         return self.value[0]
@@ -50,6 +52,8 @@ class Event(Enum):
     OPEN_TIMER = "open timer expired"
     HOLD_TIMER = "hold timer expired"
     KEEPALIVE_TIMER = "keepalive timer expired"
+
+    __hash__ = object.__hash__  # as for State
 
 
 SERVER_PATTERNS = {

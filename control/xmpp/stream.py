@@ -24,6 +24,13 @@ PROCEED: Final = f'<?xml version="1.0"?>\n<proceed xmlns="{TLS_NAMESPACE}" />'.e
 _DECLARATION: Final = re.compile(rb'<\?xml version="1\.0"\s*\?>\s*')
 _ANY_DECLARATION: Final = re.compile(rb"<\?xml\s[^<>]*\?>\s*")
 
+_PLAIN: Final = rb"([ !#-%'-;=-~]*)"
+"""An attribute's value as it is: no reference, no white space that XML would turn into blanks, nothing but ASCII."""
+_USUAL_OPEN: Final = re.compile(
+    b'<stream:stream from="%b" to="%b" (?:id="%b" )?version="1\\.0" xml:lang="en" xmlns="%b" xmlns:stream="%b"  >'
+    % (_PLAIN, _PLAIN, _PLAIN, _PLAIN, re.escape(STREAM_NAMESPACE.encode()))
+)
+"""As all known ends write it (1.2): what it says can be read without an XML parser."""
 _XMLNS: Final = re.compile(rb"(\"[^\"]*\"|'[^']*')|\bxmlns(?=\s*=)")
 _SUBCLUSTER: Final = "subcluster"
 
@@ -67,6 +74,9 @@ def read_open(frame: bytes, strict: bool = True) -> StreamOpen:
     It must begin with `<stream:stream`, or with a declaration in double quotes: a real receiver closes on all else.
     Not `strict`, any XML declaration will do.
     """
+    usual = _USUAL_OPEN.fullmatch(frame)
+    if usual is not None:
+        return StreamOpen(*(group.decode() for group in usual.groups(b"")))
     declaration = (_DECLARATION if strict else _ANY_DECLARATION).match(frame)
     text = frame[declaration.end() :] if declaration else frame
     if not text.startswith(b"<stream:stream"):

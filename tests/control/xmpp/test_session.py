@@ -22,7 +22,7 @@ from contrail_emulator.control.xmpp import (
     stream,
 )
 from contrail_emulator.control.xmpp.session import FRAMES_PER_TURN
-from contrail_emulator.control.xmpp.socket_options import set_timeouts
+from contrail_emulator.control.xmpp.socket_options import set_no_delay, set_timeouts
 from contrail_emulator.control.xmpp.states import State
 
 SUBSCRIBE = pubsub.Subscribe("default-domain:demo:red:red", 3).to_bytes("compute-7", "control/bgp-peer", "subscribe1")
@@ -500,3 +500,10 @@ def test_tcp_timeouts_are_set_on_a_real_socket() -> None:
         set_timeouts(link, 0)
         assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
     set_timeouts(object(), 30)
+
+
+def test_a_real_socket_does_not_delay() -> None:
+    with socket.socket() as link:
+        set_no_delay(link)
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    set_no_delay(object())

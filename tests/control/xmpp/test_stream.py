@@ -7,18 +7,23 @@ from hypothesis import strategies as st
 from contrail_emulator.control.xmpp import stream
 from contrail_emulator.control.xmpp.stream import StreamError, StreamOpen
 
-OPEN = stream.open_bytes("compute-7", "network-control@contrailsystems.com")
+JID = "network-control@contrailsystems.com"
+OPEN = stream.open_bytes("compute-7", JID)
 
 
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
-        (OPEN, StreamOpen("compute-7", "network-control@contrailsystems.com")),
-        (b'<?xml version="1.0"?>' + OPEN, StreamOpen("compute-7", "network-control@contrailsystems.com")),
-        (b'<?xml version="1.0"?>\n' + OPEN, StreamOpen("compute-7", "network-control@contrailsystems.com")),
+        (OPEN, StreamOpen("compute-7", JID)),
+        (b'<?xml version="1.0"?>' + OPEN, StreamOpen("compute-7", JID)),
+        (b'<?xml version="1.0"?>\n' + OPEN, StreamOpen("compute-7", JID)),
         (stream.reply_bytes("ctrl-1", "compute-7"), StreamOpen("ctrl-1", "compute-7", "++123", "jabber:client")),
         (stream.open_bytes("a", "b", "edge-1"), StreamOpen("a", "b", "", "edge-1")),
-        (OPEN.replace(b'"', b"'"), StreamOpen("compute-7", "network-control@contrailsystems.com")),
+        (OPEN.replace(b"compute-7", b"a&lt;&#65;b"), StreamOpen("a<Ab", JID)),
+        (OPEN.replace(b"compute-7", b"a\tb"), StreamOpen("a b", JID)),
+        (OPEN.replace(b"compute-7", "caf\u00e9".encode()), StreamOpen("caf\u00e9", JID)),
+        (OPEN.replace(b"version=", b"id='7' version="), StreamOpen("compute-7", JID, "7")),
+        (OPEN.replace(b'"', b"'"), StreamOpen("compute-7", JID)),
         (b'<stream:stream xmlns:stream="http://etherx.jabber.org/streams">', StreamOpen("", "")),
     ],
 )
