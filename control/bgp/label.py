@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-WITHDRAWN = b"\x00\x00\x01"
+from typing import Final
+
+WITHDRAWN: Final = b"\x00\x00\x01"
 """What a control node writes into withdrawals: label 0, bottom of stack."""
 
 

@@ -30,6 +30,7 @@ from .settings import Change, PeerSettings, SpeakerSettings, change_of
 from .sockets import prepare
 from .transport import BgpTransport, OpenTransports
 
+_ESTABLISHED = State.ESTABLISHED
 SLICE = 64
 """Messages read in one reactor turn; then timers and other peers get theirs."""
 MAX_BACKLOG = 1024 * 1024
@@ -140,7 +141,7 @@ class Peer:
         session is not established.
         """
         transport = self.session_transport
-        if transport is None or self.core.state is not State.ESTABLISHED:
+        if transport is None or self.core.state is not _ESTABLISHED:
             return False
         now = self.reactor.seconds()
         if self.core.blocked:

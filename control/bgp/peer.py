@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from random import Random
 from types import MappingProxyType
+from typing import Final
 
 from contrail_emulator.base.behaviour import Behaviour
 
@@ -27,11 +28,15 @@ from .notification import Cease, MessageError
 from .outputs import EndOfRib, LongLivedStale, Output, SweepStale, Write
 from .settings import PeerSettings, SpeakerSettings
 from .timers import Timer, Timers
+from .update_reader import read
 
-_KEEPALIVE = Keepalive().encode()
-_UPDATE = int(MessageType.UPDATE)
+_KEEPALIVE: Final = Keepalive().encode()
+_UPDATE: Final = int(MessageType.UPDATE)
+_ESTABLISHED: Final = State.ESTABLISHED
+_UPDATE_EVENT: Final = Event.UPDATE
+"""Members of enumerations met with each UPDATE: as attributes of their class they cost a tenth of a microsecond."""
 
-_EXPIRY_EVENT = MappingProxyType(
+_EXPIRY_EVENT: Final = MappingProxyType(
     {
         Timer.IDLE_HOLD: Event.IDLE_HOLD_EXPIRED,
         Timer.CONNECT: Event.CONNECT_EXPIRED,
@@ -159,8 +164,9 @@ class PeerCore:
     def process(self, now: float, number: int, limit: int) -> bool:
         """Read at most `limit` messages. True when it stopped there and more may be waiting."""
         self._heard = False
+        connections = self.connections
         for _ in range(limit):
-            connection = self.connections.find(number)
+            connection = connections.find(number)
             if connection is None:
                 return False
             try:
@@ -336,11 +342,12 @@ class PeerCore:
 
     def _update(self, now: float, connection: Connection, body: bytes) -> None:
         self.counters.rx.update += 1
-        if self.state is not State.ESTABLISHED or self.negotiated is None:
+        negotiated = self.negotiated
+        if self.state is not _ESTABLISHED or negotiated is None:
             self.fire(Occurrence(Event.UPDATE, now, connection))
             return
         try:
-            received = update.read(body, self.negotiated, self.behaviour)
+            received = read(body, negotiated, self.behaviour)
         except MessageError as error:
             self.counters.errors.update_error += 1
             self.fire(Occurrence(Event.UPDATE_ERROR, now, connection, error=error))
@@ -351,10 +358,10 @@ class PeerCore:
             self.fire(Occurrence(Event.UPDATE, now, connection, received=received))
             return
         # What the table says of an UPDATE in Established, done without the way through the table.
-        self.history.event(now, Event.UPDATE)
         if not self._heard:  # once per slice: `now` is the same
             self._heard = True
             self.start_hold(now)
+        self.history.event(now, _UPDATE_EVENT)
         self.deliver(now, received)
 
     def _open(self, now: float, connection: Connection, body: bytes) -> None:

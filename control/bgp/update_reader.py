@@ -23,7 +23,9 @@ _MP_UNREACH: Final = int(AttributeType.MP_UNREACH_NLRI)
 
 _MP: Final = (_MP_REACH, _MP_UNREACH)
 
-_INET: Final = nlri.codec(Family.INET)
+_INET: Final = Family.INET
+_E_VPN: Final = Family.E_VPN
+_INET_CODEC: Final = nlri.codec(Family.INET)
 
 _TYPED: Final = frozenset((Family.E_VPN, Family.ERM_VPN, Family.INET_MVPN, Family.ROUTE_TARGET))
 """Families whose routes can be ignored one by one (RFC 7606 5.4)."""
@@ -157,7 +159,7 @@ def _read_usual(body: bytes, negotiated: Negotiated, cache: SectionCache, behavi
             return None
         family, next_hop, codec = known
     else:
-        family, codec = Family.INET, _INET
+        family, codec = _INET, _INET_CODEC
         if section.classic_next_hop is None or family not in negotiated.families:
             return None
         next_hop = section.classic_next_hop
@@ -166,7 +168,7 @@ def _read_usual(body: bytes, negotiated: Negotiated, cache: SectionCache, behavi
         routes = codec.read(body[start:end], False, faults)
     except NlriError:
         return None
-    if family is Family.E_VPN and behaviour.reset_on_malformed_attribute:
+    if family is _E_VPN and behaviour.reset_on_malformed_attribute:
         routes = contrail_view(routes, faults)
     return None if faults or not routes else Reach(family, section.attributes(next_hop), routes)
 
@@ -185,7 +187,7 @@ def _read_usual_withdrawal(body: bytes, negotiated: Negotiated) -> Unreach | Non
     if end != size or 4 + (body[2] << 8 | body[3]) != size:
         return None
     family = FAMILY_OF.get(body[start] << 16 | body[start + 1] << 8 | body[start + 2])
-    if family is None or family is Family.E_VPN or family not in negotiated.families or start + 3 == size:
+    if family is None or family is _E_VPN or family not in negotiated.families or start + 3 == size:
         return None
     faults: list[str] = []
     try:

@@ -7,14 +7,14 @@ read once and kept beside it; the entry goes when the last path that uses it goe
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Final
 
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import Attributes
 
 from .targets import read_targets
 
-MISSING: Any = object()
+MISSING: Final[Any] = object()
 """Nothing is remembered."""
 
 

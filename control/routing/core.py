@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.control.bgp import community
@@ -35,7 +35,7 @@ BATCH = 4 * STEP
 Job = Generator[None, None, None]
 """Background work that yields now and then."""
 
-_MANAGED = (Family.E_VPN, Family.ERM_VPN)
+_MANAGED: Final = (Family.E_VPN, Family.ERM_VPN)
 
 
 class Later(Protocol):

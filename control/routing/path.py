@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contrail_emulator.control.bgp.attributes import Attributes
 
@@ -45,10 +45,10 @@ FLAG_NAMES = {
 }
 
 # Plain integers, because IntFlag arithmetic costs a microsecond and these are tested for every path.
-STALE = int(Flag.STALE)
-LLGR_STALE = int(Flag.LLGR_STALE)
-ALIASED = int(Flag.ALIASED)
-INFEASIBLE = int(
+STALE: Final = int(Flag.STALE)
+LLGR_STALE: Final = int(Flag.LLGR_STALE)
+ALIASED: Final = int(Flag.ALIASED)
+INFEASIBLE: Final = int(
     Flag.AS_PATH_LOOPED
     | Flag.NO_NEIGHBOR_AS
     | Flag.NO_TUNNEL_ENCAP

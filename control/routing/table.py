@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contrail_emulator.control.bgp.family import Family
 
@@ -48,8 +48,8 @@ INSTANCE_TABLES = {
     Family.INET_MVPN: "mvpn.0",
 }
 
-VPN_FAMILIES = frozenset(VPN_OF.values())
-MANY_PATHS = 64
+VPN_FAMILIES: Final = frozenset(VPN_OF.values())
+MANY_PATHS: Final = 64
 """More paths of one route than this are worth an index of their order."""
 
 

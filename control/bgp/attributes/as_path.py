@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import pack, unpack_from
+from typing import Final
 
-AS_SET, AS_SEQUENCE, AS_CONFED_SEQUENCE, AS_CONFED_SET = 1, 2, 3, 4
-AS_TRANS = 23456
-_MAX_SEGMENT = 255
+AS_SET: Final = 1
+AS_SEQUENCE: Final = 2
+AS_CONFED_SEQUENCE: Final = 3
+AS_CONFED_SET: Final = 4
+AS_TRANS: Final = 23456
+_MAX_SEGMENT: Final = 255
 
 Segment = tuple[int, tuple[int, ...]]
 """Segment type and its AS numbers."""

@@ -5,7 +5,6 @@ A section with the lengths and types of an earlier one is cut by a few slices, w
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Final
 
 from .attributes import present
@@ -21,7 +20,7 @@ _HEAD: Final = 3
 class Layout:
     """The shape of a sound section in which every attribute is written as the canonical form has it."""
 
-    __slots__ = ("_boundaries", "_checks", "_heads", "_next_hop", "_order", "_present", "_take_heads", "size")
+    __slots__ = ("_boundaries", "_checks", "_heads", "_next_hop", "_pieces", "_present", "_shape", "size")
 
     def __init__(self, data: bytes, places: dict[int, int], context: Context) -> None:
         """`places`: where each attribute of `data` begins, by type code, in the order of the bytes."""
@@ -29,9 +28,13 @@ class Layout:
         self.size = len(data)
         self._boundaries = frozenset((*starts, len(data)))
         ends = dict(zip(places, [*starts[1:], len(data)], strict=True))
-        self._take_heads = itemgetter(*[slice(start, start + _HEAD) for start in starts])
-        self._heads: tuple[bytes, ...] = self._take_heads(data)
-        self._order = itemgetter(*[slice(places[code], ends[code]) for code in CONTRAIL_ORDER if code in places])
+        shape = bytearray(len(data))
+        for start in starts:
+            shape[start : start + _HEAD] = b"\xff" * _HEAD
+        self._shape = int.from_bytes(shape, "big")
+        """Has the bits of flags, types and lengths set."""
+        self._heads = int.from_bytes(data, "big") & self._shape
+        self._pieces = _pieces([(places[code], ends[code]) for code in CONTRAIL_ORDER if code in places])
         hop = places.get(_NEXT_HOP)
         self._next_hop = 0 if hop is None else hop + _HEAD
         self._present = present(code for code in places if code != _NEXT_HOP)
@@ -59,12 +62,22 @@ class Layout:
 
     def read(self, data: bytes, context: Context) -> Section | None:
         """The section, when it has this layout and its values are sound."""
-        if len(data) != self.size or self._take_heads(data) != self._heads:
+        if len(data) != self.size or int.from_bytes(data, "big") & self._shape != self._heads:
             return None
         for check, start, after in self._checks:
             if not check(data[start:after], context):
                 return None
         hop = self._next_hop
         next_hop = data[hop : hop + 4] if hop else None
-        known = b"".join(self._order(data))
+        known = b"".join([data[start:after] for start, after in self._pieces])
         return Section(known, self._present, (), next_hop, (), False, None, self._boundaries)
+
+
+def _pieces(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Start and end of each, with those that follow one another joined."""
+    joined: list[tuple[int, int]] = []
+    for start, after in ranges:
+        if joined and joined[-1][1] == start:
+            start = joined.pop()[0]
+        joined.append((start, after))
+    return joined

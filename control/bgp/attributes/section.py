@@ -17,15 +17,18 @@ from .attributes import BYTE, Attributes, UnknownAttribute, canonical, present, 
 from .table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, PARTIAL, SPECS, AttributeType, Spec, Verdict, attribute_name
 
 _T = AttributeType
-_ORIGIN, _AS_PATH, _NEXT_HOP, _LOCAL_PREF = (int(t) for t in (_T.ORIGIN, _T.AS_PATH, _T.NEXT_HOP, _T.LOCAL_PREF))
-_MP_REACH, _MP_UNREACH = int(_T.MP_REACH_NLRI), int(_T.MP_UNREACH_NLRI)
-_MP_BITS: Final = 1 << _MP_REACH | 1 << _MP_UNREACH
-_AS4_PATH, _AS4_AGGREGATOR = int(_T.AS4_PATH), int(_T.AS4_AGGREGATOR)
+_ORIGIN: Final = int(_T.ORIGIN)
+_AS_PATH: Final = int(_T.AS_PATH)
+_NEXT_HOP: Final = int(_T.NEXT_HOP)
+_LOCAL_PREF: Final = int(_T.LOCAL_PREF)
+_MP_BITS: Final = 1 << _T.MP_REACH_NLRI | 1 << _T.MP_UNREACH_NLRI
+_AS4_PATH: Final = int(_T.AS4_PATH)
+_AS4_AGGREGATOR: Final = int(_T.AS4_AGGREGATOR)
 _MANDATORY: Final = (_ORIGIN, _AS_PATH)
 _MANDATORY_IBGP: Final = (_ORIGIN, _AS_PATH, _LOCAL_PREF)
-_PLAIN_SEGMENTS = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
-_MAX_NEXT_HOPS = 64
-_ANY_LENGTH = range(4097)
+_PLAIN_SEGMENTS: Final = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
+_MAX_NEXT_HOPS: Final = 64
+_ANY_LENGTH: Final = range(4097)
 
 Check = Callable[[bytes, "Context"], bool]
 """Whether a value of an allowed length is sound."""
@@ -77,6 +80,7 @@ class Section:
         "present",
         "reach_fault",
         "unknown",
+        "usual",
         "withdraw",
     )
 
@@ -105,14 +109,11 @@ class Section:
         """RFC 7606: routes announced with this section count as withdrawn."""
         self.reach_fault = reach_fault
         """What makes the section unfit for announcing routes (a mandatory attribute is missing)."""
+        self.usual = not (faults or withdraw or reach_fault is not None or present & _MP_BITS)
+        """Without any fault, fit for announcing routes, and without MP_REACH_NLRI or MP_UNREACH_NLRI."""
         self._hop = b""
         self._made: Attributes | None = None
         self._others: dict[bytes, Attributes] | None = None
-
-    @property
-    def usual(self) -> bool:
-        """Without any fault, fit for announcing routes, and without MP_REACH_NLRI or MP_UNREACH_NLRI."""
-        return not (self.faults or self.withdraw or self.reach_fault is not None or self.present & _MP_BITS)
 
     def attributes(self, next_hop: bytes) -> Attributes:
         """The set with this next hop; the same object each time."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..label import WITHDRAWN
 
 Route = tuple[bytes, bytes]
 """(key, payload): what a table is keyed by, and the rest of the NLRI (docs/architecture.md)."""
 
-BYTE = tuple(bytes((value,)) for value in range(256))
+BYTE: Final = tuple(bytes((value,)) for value in range(256))
 """One-byte strings, made once: cheaper than bytes((n,)) per prefix."""
 
-HOST_MASK = (0, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE)
+HOST_MASK: Final = (0, 0x80, 0xC0, 0xE0, 0xF0, 0xF8, 0xFC, 0xFE)
 """By `length % 8`: which bits of the last prefix byte count (0: all of them)."""
 
 

@@ -13,7 +13,7 @@ from ..label import WITHDRAWN
 from .base import BYTE, HOST_MASK, Route, overrun, skip
 from .prefix import prefix_key, prefix_text
 
-_OVERHEAD_BITS = 88
+_OVERHEAD_BITS: Final = 88
 """24 bits of label and 64 of route distinguisher, counted in the NLRI's length."""
 
 
