@@ -9,6 +9,7 @@ from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 
 from . import nlri
 from .attributes import Attributes
+from .attributes.attributes import ZERO_MED
 from .attributes.table import EXTENDED_LENGTH, OPTIONAL, AttributeType
 from .family import Family
 from .label import WITHDRAWN
@@ -19,6 +20,8 @@ from .nlri import Route
 _UPDATE: Final = bytes((MessageType.UPDATE,))
 _START: Final = _UPDATE + b"\x00\x00"
 """Type, and no withdrawn routes."""
+_START_NUMBER: Final = MessageType.UPDATE << 32
+"""These between two bytes of message length and two of the attributes' length, as one number."""
 _FIXED: Final = HEADER_SIZE + 4
 """Header, and the lengths of withdrawn routes and of the attributes."""
 _MP_HEAD: Final = 4
@@ -73,11 +76,27 @@ class UpdateWriter:
     uses the classic field for inet. `as4`: the session has 4-byte AS numbers.
     """
 
-    __slots__ = ("_as4", "_behaviour", "_classic", "_codec", "_family", "_fields", "_inet", "_mp_first", "_short")
+    __slots__ = (
+        "_as4",
+        "_as_kept",
+        "_behaviour",
+        "_classic",
+        "_codec",
+        "_family",
+        "_fields",
+        "_inet",
+        "_loses_labels",
+        "_mp_first",
+        "_omits_zero_med",
+        "_short",
+    )
 
     def __init__(self, family: Family, as4: bool, behaviour: Behaviour = CONTRAIL) -> None:
         self._family = family
         self._as4 = as4
+        self._as_kept = as4 and behaviour.contrail_attribute_order
+        self._omits_zero_med = behaviour.omit_zero_med
+        self._loses_labels = family is Family.E_VPN and behaviour.packed_evpn_l3_label_lost
         self._behaviour = behaviour
         self._codec = nlri.codec(family)
         self._inet = family is Family.INET
@@ -95,21 +114,29 @@ class UpdateWriter:
         field = self._fields.get(next_hop)
         if field is None:
             field = self._field(next_hop)
-        section = attributes.encode(self._as4, self._behaviour)
+        key = attributes.key
+        if self._as_kept and not (self._omits_zero_med and ZERO_MED in key):
+            section = key[1 + len(next_hop) :]  # what `encode` does for nearly all
+        else:
+            section = attributes.encode(self._as4, self._behaviour)
         if self._inet:
             section = _with_next_hop(section, next_hop, self._behaviour)
         room = MAX_SIZE - _FIXED - len(section)
         if not self._classic:
             room -= _MP_HEAD + len(field)
         if len(routes) == 1:
-            route = self._codec.write(*routes[0])
+            nlri_key, payload = routes[0]
+            route = self._codec.write(nlri_key, payload)
             if len(route) > room:
                 raise AttributesTooLong(f"{max(room, 0)} bytes are left for a route of {len(route)}")
             return [self._message(section, field, route)]
         entries = self._codec.write_all(routes)
-        if self._family is Family.E_VPN and self._behaviour.packed_evpn_l3_label_lost:
+        if self._loses_labels:
             entries = _without_later_l3_labels(entries)
-        return [self._message(section, field, chunk) for chunk in _pack(entries, room)] if entries else []
+        whole = b"".join(entries)
+        if len(whole) <= room:
+            return [self._message(section, field, whole)] if entries else []
+        return [self._message(section, field, chunk) for chunk in _pack(entries, room)]
 
     def _field(self, next_hop: bytes) -> bytes:
         """What stands before the routes in MP_REACH_NLRI."""
@@ -130,10 +157,10 @@ class UpdateWriter:
         else:
             head = _MP_REACH + reach_size.to_bytes(2, "big")
         size += len(head) + reach_size
-        start = MARKER + (_FIXED + size).to_bytes(2, "big") + _START + size.to_bytes(2, "big")
+        sizes = (_FIXED + size << 40 | _START_NUMBER | size).to_bytes(7, "big")
         if self._mp_first:
-            return start + head + field + routes + section
-        return start + section + head + field + routes
+            return b"".join((MARKER, sizes, head, field, routes, section))
+        return b"".join((MARKER, sizes, section, head, field, routes))
 
 
 def write(

@@ -6,10 +6,11 @@ for each such combination and kept with the attribute set.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
+from contrail_emulator.control.bgp.attributes.attributes import REFLECTED, reflection
 from contrail_emulator.control.bgp.attributes.table import AttributeType
 from contrail_emulator.control.bgp.family import Family
 
@@ -17,20 +18,23 @@ from . import as_path_edits, evpn, origin_vn
 from .attribute_set import MISSING
 from .ermvpn_key import NATIVE
 from .group_key import GroupKey
-from .groups import Export, UpdateGroup
+from .groups import Export, Slot, UpdateGroup
 from .path import INFEASIBLE, LLGR_STALE, Path
+from .source import Source
 from .table import Route
 
 if TYPE_CHECKING:
     from .core import RoutingCore
 
-DEFAULT_LOCAL_PREF = 100
-_LOCAL_PREF = int(AttributeType.LOCAL_PREF)
-_STRIPPED = 1 << AttributeType.EXTENDED_COMMUNITIES | 1 << AttributeType.ORIGIN_VN_PATH
-_MAX_SLOTS = 1024
-_NO_EXPORT = (community.NO_EXPORT, community.NO_EXPORT_SUBCONFED)
-_WITH_LISTS = (Family.E_VPN, Family.ERM_VPN)
-_UNICAST = (Family.INET, Family.INET6)
+DEFAULT_LOCAL_PREF: Final = 100
+_LOCAL_PREF: Final = int(AttributeType.LOCAL_PREF)
+_STRIPPED: Final = 1 << AttributeType.EXTENDED_COMMUNITIES | 1 << AttributeType.ORIGIN_VN_PATH
+_UNFIT: Final = REFLECTED | 1 << AttributeType.COMMUNITIES
+"""Attributes that ask for more than a reflector's plain answer, or forbid it."""
+_MAX_SLOTS: Final = 1024
+_NO_EXPORT: Final = (community.NO_EXPORT, community.NO_EXPORT_SUBCONFED)
+_WITH_LISTS: Final = (Family.E_VPN, Family.ERM_VPN)
+_UNICAST: Final = (Family.INET, Family.INET6)
 
 
 class BgpExport:
@@ -93,21 +97,35 @@ class BgpExport:
         shared = path.shared
         core = self._core
         source = path.source
-        key = group.key
-        originator = source.router_id or core.settings.router_id
         stale = path.flags & LLGR_STALE
         slot = group.slots.get((source, stale))
         if slot is None:
             if len(group.slots) >= _MAX_SLOTS:
                 group.slots.clear()
-            slot = group.slots[source, stale] = (group.policy, source.ibgp, originator if key.cluster_id else 0, stale)
-        found = shared.recall(slot, core.generation)
+            slot = group.slots[source, stale] = self._slot(group, source, stale)
+        found = shared.recall(slot.memo, core.generation)
         if found is not MISSING:
             kept: Attributes | None = found
             return kept
-        edited = self._edit(key, group.table.family, path, originator)
-        shared.remember(slot, edited)
+        attributes = shared.attributes
+        edited: Attributes | None
+        if slot.added and not attributes.present & slot.unfit and attributes.present >> _LOCAL_PREF & 1:
+            edited = attributes.reflected(slot.added)
+        else:
+            edited = self._edit(group.key, group.table.family, path, source.router_id or core.settings.router_id)
+        shared.remember(slot.memo, edited)
         return edited
+
+    def _slot(self, group: UpdateGroup, source: Source, stale: int) -> Slot:
+        """Says where `_edit` would do no more than add ORIGINATOR_ID and CLUSTER_LIST: most of what is reflected."""
+        key = group.key
+        originator = (source.router_id or self._core.settings.router_id) if key.cluster_id else 0
+        memo = group.policy, source.ibgp, originator, stale
+        others = key.private_as_action or key.default_tunnel_encap or key.next_hop
+        if key.peer_type != "ibgp" or not key.cluster_id or not source.ibgp or stale or others:
+            return Slot(memo, b"", 0)
+        unfit = _UNFIT | _STRIPPED if group.table.family in _UNICAST else _UNFIT
+        return Slot(memo, reflection(originator, (key.cluster_id,)), unfit)
 
     def _edit(self, key: GroupKey, family: Family, path: Path, originator: int) -> Attributes | None:
         """The attributes to send, or None when the route does not go to this group at all."""
@@ -152,8 +170,9 @@ class BgpExport:
                 return None
             if path.source.ibgp or self._core.behaviour.cluster_list_on_all_ibgp:
                 own = attributes.originator_id
-                edited = edited.reflected(
-                    originator if own is None else own, (key.cluster_id, *attributes.cluster_list)
+                edited = edited.replace(
+                    originator_id=originator if own is None else own,
+                    cluster_list=(key.cluster_id, *attributes.cluster_list),
                 )
         return edited
 

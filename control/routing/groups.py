@@ -42,6 +42,21 @@ Export = tuple[Any, Any, int]
 """Attributes and payload, or over XMPP a tuple of each, or an Olist and nothing; and who is to have it, as bits."""
 
 
+class Slot:
+    """What an exporter's answer depends on beside the attribute set.
+
+    `memo` names it in the set's memory. When `added` is not empty, the exporter adds it (`Attributes.reflected`) to a
+    set that has LOCAL_PREF and none of the attributes in `unfit` (type codes as bits), and does nothing else to it.
+    """
+
+    __slots__ = ("added", "memo", "unfit")
+
+    def __init__(self, memo: tuple[int, bool, int, int], added: bytes, unfit: int) -> None:
+        self.memo = memo
+        self.added = added
+        self.unfit = unfit
+
+
 class Membership:
     """One member's place in a group. `joined` turns true when it has been told all that there was when it joined."""
 
@@ -120,8 +135,8 @@ class UpdateGroup:
         self._departed = 0
         self._by_bit: dict[int, Membership] = {}
         self._readers: dict[int, tuple[Membership, ...]] = {}
-        self.slots: dict[tuple[Source, int], tuple[int, bool, int, int]] = {}
-        """What an exporter's answer depends on beside the attribute set, for each source and mark of its paths."""
+        self.slots: dict[tuple[Source, int], Slot] = {}
+        """For each source and mark of its paths."""
         # The last answer of an exporter that depends on nothing but attribute set, source and flags: see export.py.
         self.recent: tuple[Any, ...] | None = None
 

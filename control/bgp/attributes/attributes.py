@@ -25,10 +25,9 @@ _COMMUNITIES: Final = int(_T.COMMUNITIES)
 _ORIGINATOR_ID: Final = int(_T.ORIGINATOR_ID)
 _CLUSTER_LIST: Final = int(_T.CLUSTER_LIST)
 _EXT_COMMUNITIES: Final = int(_T.EXTENDED_COMMUNITIES)
-_REFLECTED: Final = 1 << _ORIGINATOR_ID | 1 << _CLUSTER_LIST
-_BEFORE_ORIGINATOR_ID: Final = frozenset(CONTRAIL_ORDER[: CONTRAIL_ORDER.index(_ORIGINATOR_ID)])
-"""What stands before it in a key; all of these are short."""
-_ZERO_MED: Final = bytes((SPECS[_MED].flags, _MED, 4, 0, 0, 0, 0))
+REFLECTED: Final = 1 << _ORIGINATOR_ID | 1 << _CLUSTER_LIST
+"""What a reflector adds, as bits of `Attributes.present`."""
+ZERO_MED: Final = bytes((SPECS[_MED].flags, _MED, 4, 0, 0, 0, 0))
 _EMPTY_PATH: Final = AsPath()
 BYTE: Final = tuple(bytes((value,)) for value in range(256))
 """One-byte strings, made once."""
@@ -128,7 +127,7 @@ _FIELDS: Mapping[str, _Field] = {
     "large_communities": _Field(_T.LARGE_COMMUNITY, _triples, _write_triples, ()),
 }
 
-_HEADS: Mapping[int, bytes] = {code: bytes((SPECS[code].flags, code)) for code in SPECS}
+_HEADS: Final[Mapping[int, bytes]] = {code: bytes((SPECS[code].flags, code)) for code in SPECS}
 
 
 def _write_attribute(code: int, value: bytes) -> bytes:
@@ -136,6 +135,22 @@ def _write_attribute(code: int, value: bytes) -> bytes:
     if size > 0xFF:
         return header(SPECS[code].flags, code, size) + value
     return _HEADS[code] + bytes((size,)) + value
+
+
+_SHORT_SIZES: Final = {_ORIGIN: 4, _MED: 7, _LOCAL_PREF: 7, _ATOMIC_AGGREGATE: 3, int(_T.AGGREGATOR): 11}
+"""All that may stand before ORIGINATOR_ID in a key, and how long each is there."""
+_SHORT: Final = sum(1 << code for code in _SHORT_SIZES)
+_BEFORE_ORIGINATOR_ID: Final = tuple(
+    [sum(size for code, size in _SHORT_SIZES.items() if bits >> code & 1) for bits in range(_SHORT + 1)]
+)
+"""Where ORIGINATOR_ID belongs, counted from the next hop's end, by which of those are there."""
+
+
+def reflection(originator_id: int, cluster_list: tuple[int, ...]) -> bytes:
+    """ORIGINATOR_ID and CLUSTER_LIST as they stand in a key (RFC 4456), for `Attributes.reflected`."""
+    return _write_attribute(_ORIGINATOR_ID, originator_id.to_bytes(4, "big")) + _write_attribute(
+        _CLUSTER_LIST, _write_numbers(cluster_list)
+    )
 
 
 def _by_code(unknown: UnknownAttribute) -> int:
@@ -372,18 +387,12 @@ class Attributes:
                     bits |= 1 << code
         return self._of_parts(parts, next_hop, bits, unknown)
 
-    def reflected(self, originator_id: int, cluster_list: tuple[int, ...]) -> Attributes:
-        """With these two instead of its own (RFC 4456): `replace` for what a reflector does with every set."""
-        if self.present & _REFLECTED:
-            return self.replace(originator_id=originator_id, cluster_list=cluster_list)
+    def reflected(self, added: bytes) -> Attributes:
+        """With what `reflection` gave, for a set that has none of these two: `replace` for what a reflector does most.
+        """
         key = self.key
-        offset, end = 1 + key[0], len(key)
-        while offset < end and key[offset + 1] in _BEFORE_ORIGINATOR_ID:
-            offset += 3 + key[offset + 2]
-        added = _write_attribute(_ORIGINATOR_ID, originator_id.to_bytes(4, "big")) + _write_attribute(
-            _CLUSTER_LIST, _write_numbers(cluster_list)
-        )
-        return Attributes(key[:offset] + added + key[offset:], self.next_hop, self.present | _REFLECTED, self.unknown)
+        offset = 1 + key[0] + _BEFORE_ORIGINATOR_ID[self.present & _SHORT]
+        return Attributes(key[:offset] + added + key[offset:], self.next_hop, self.present | REFLECTED, self.unknown)
 
     @property
     def codes(self) -> tuple[int, ...]:
@@ -394,10 +403,10 @@ class Attributes:
 
     def encode(self, as4: bool, behaviour: Behaviour = CONTRAIL) -> bytes:
         """The attribute section without NEXT_HOP and MP_*, for a session with or without 4-byte AS numbers."""
-        if as4 and behaviour.contrail_attribute_order and not (behaviour.omit_zero_med and _ZERO_MED in self.key):
+        if as4 and behaviour.contrail_attribute_order and not (behaviour.omit_zero_med and ZERO_MED in self.key):
             return self.key[1 + len(self.next_hop) :]
         parts = self._parts() if as4 else written(self._narrowed())
-        if behaviour.omit_zero_med and parts.get(_MED) == _ZERO_MED:
+        if behaviour.omit_zero_med and parts.get(_MED) == ZERO_MED:
             del parts[_MED]
         if behaviour.contrail_attribute_order:
             return canonical(parts) + write_unknown(self.unknown)

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from control.bgp.wire import strategies as wire
+from control.routing.conftest import Bench
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contrail_emulator.base.behaviour import RFC
+from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.routing import Flag, Source
+from contrail_emulator.control.routing.export import BgpExport
 
 if TYPE_CHECKING:
-    from control.routing.conftest import Bench, Sink
+    from control.routing.conftest import Sink
 
 VPN = "bgp.l3vpn.0"
 KEY = bytes(8) + bytes([24, 203, 0, 113])
@@ -331,3 +336,34 @@ def test_one_message_serves_all_members(bench: Bench) -> None:
     (group,) = bench.core.tables[VPN].groups.values()
     assert group.counters["messages"] == 1 and group.counters["deliveries"] == 5
     assert all(sink.rib for sink in sinks)
+
+
+# --- a reflector's quick way ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", [CONTRAIL, RFC], ids=["contrail", "rfc"])
+@pytest.mark.parametrize(
+    ("kind", "group"),
+    [
+        ("ibgp", {}),
+        ("ibgp", {"private_as_action": "remove"}),
+        ("ibgp", {"next_hop": bytes((10, 9, 9, 9))}),
+        ("ibgp", {"default_tunnel_encap": ("vxlan",)}),
+        ("ebgp", {}),
+    ],
+)
+@given(attributes=wire.attributes(), flags=st.sampled_from((0, int(Flag.LLGR_STALE))))
+def test_the_quick_way_derives_what_the_thorough_one_does(
+    behaviour: Behaviour, kind: str, group: dict[str, Any], attributes: Attributes, flags: int
+) -> None:
+    for table, key in (("inet.0", KEY[8:]), (VPN, KEY)):
+        bench = Bench(behaviour, cluster_id=9)
+        source = bench.ibgp("a") if kind == "ibgp" else bench.ebgp("a")
+        membership = bench.join(table, "ibgp", cluster_id=9, **group).membership
+        assert membership is not None and membership.group is not None
+        bench.core.update(table, source, key, attributes, b"\0\0\1" if table == VPN else b"", flags=flags)
+        path = bench.core.tables[table].routes[key].best
+        assert path is not None
+        update_group, exporter = membership.group, BgpExport(bench.core)
+        thorough = exporter._edit(update_group.key, update_group.table.family, path, source.router_id)
+        assert exporter._derive(update_group, path) == thorough

@@ -461,6 +461,19 @@ def test_the_quick_way_reads_new_attribute_sets_as_the_thorough_one(family: Fami
             assert _outcome(message, agreed, behaviour) == expected, message.hex()
 
 
+@PROFILES
+@given(data=st.data())
+def test_a_section_of_a_known_shape_reads_as_any_other(behaviour: Behaviour, data: st.DataObject) -> None:
+    """One byte of a section differs from what was read before: flags, type, length or value."""
+    attributes = data.draw(s.attributes(rfc=behaviour is RFC).filter(lambda found: found.local_pref is not None))
+    (first,) = bodies(update.write(Family.INET_VPN, attributes, _many(Family.INET_VPN, 1), True, behaviour))
+    agreed = session()
+    update.read(first, agreed, behaviour)
+    place = data.draw(st.integers(4, len(first) - 1))
+    changed = first[:place] + bytes((data.draw(st.integers(0, 255)),)) + first[place + 1 :]
+    assert _outcome(changed, agreed, behaviour) == _outcome(changed, session(), behaviour)
+
+
 def test_a_classic_route_and_one_in_mp_reach_do_not_mix() -> None:
     """The same section bytes: once with NEXT_HOP and a classic route, once with MP_REACH and another next hop."""
     agreed = session()
@@ -531,3 +544,20 @@ def test_one_shape_read_again_says_what_the_thorough_way_says(
         assert _outcome(body, agreed, behaviour) == first
         expected = _outcome(bytes(changed), session(ibgp=ibgp), behaviour)
         assert _outcome(bytes(changed), agreed, behaviour) == expected
+
+
+@PROFILES
+@given(attributes=s.attributes(), family=st.sampled_from((Family.INET, Family.INET_VPN)), as4=st.booleans())
+def test_the_writer_sends_what_encode_gives(
+    behaviour: Behaviour, attributes: Attributes, family: Family, as4: bool
+) -> None:
+    (body,) = bodies(update.write(family, attributes, _many(family, 1), as4, behaviour))
+    end = 4 + int.from_bytes(body[2:4], "big")
+    kept = b""
+    offset = 4
+    while offset < end:
+        size = int.from_bytes(body[offset + 2 : offset + 4], "big") + 1 if body[offset] & 0x10 else body[offset + 2]
+        if body[offset + 1] not in (3, 14):
+            kept += body[offset : offset + 3 + size]
+        offset += 3 + size
+    assert kept == attributes.encode(as4, behaviour)
