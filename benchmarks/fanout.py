@@ -35,6 +35,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from contrail_emulator.base.garbage import tune
 from contrail_emulator.control.bgp import ext_community
 from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
@@ -372,6 +373,7 @@ def main() -> None:
     if options.connect:
         receive(options.connect, int(options.agents))
         return
+    tune()  # as a control node does
     reactor: Any = installed_reactor
     failed: list[Failure] = []
 

@@ -3,8 +3,9 @@
     python benchmarks/xmpp.py [--items 3200] [--sessions 1000] [--repeat 5]
 
 Sessions: this process is the server, a child opens the connections one after the other without a pause: stream open,
-reply, keepalive. Printed are sessions per second of wall time through to Established (the start of the child included),
-and resident memory per idle session of `control.xmpp` alone.
+reply, keepalive. Printed are sessions per second of wall time, from the first connect through to the last that is
+Established (the child starts before), the server's CPU time for each, and resident memory per idle session of
+`control.xmpp` alone. The garbage collector is set as in a control node.
 
 Items are inet items of a control node's messages, 32 to a message, in two shapes: `shared` (one attribute set per
 message: what a control node sends) and `distinct` (every item its own). In items per second of CPU time:
@@ -29,6 +30,7 @@ from typing import Any
 from twisted.internet import reactor as installed_reactor
 from twisted.words.xish import domish
 
+from contrail_emulator.base.garbage import tune
 from contrail_emulator.control.xmpp import ServerSettings, Session, Stanza, XmppServer, item_text, pubsub, stream
 from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.framing import FrameKind, Framer, Pattern
@@ -255,13 +257,18 @@ def resident() -> int:
 
 
 def sessions(count: int) -> None:
-    """Accept `count` sessions from a child process; print the rate and the memory of each."""
+    """Accept `count` sessions from a child process; print the rate, and what each costs."""
     reactor: Any = installed_reactor
-    times: list[float] = []
+    wall: list[float] = []
+    cpu: list[float] = []
     child: list[subprocess.Popen[bytes]] = []
 
+    def note() -> None:
+        wall.append(time.monotonic())
+        cpu.append(time.process_time())
+
     def all_up() -> None:
-        times.append(time.monotonic())
+        note()
         reactor.callLater(1, measure)
 
     handler = Count(count, all_up)
@@ -272,14 +279,22 @@ def sessions(count: int) -> None:
         nonlocal before
         gc.collect()
         before = resident()
-        times.append(time.monotonic())
-        child.append(subprocess.Popen([sys.executable, __file__, "--connect", str(port), "--sessions", str(count)]))
+        command = [sys.executable, __file__, "--connect", str(port), "--sessions", str(count)]
+        child.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        stdin, stdout = child[0].stdin, child[0].stdout
+        assert stdin is not None and stdout is not None
+        stdout.readline()  # it is ready
+        note()
+        stdin.write(b"open\n")
+        stdin.flush()
 
     def measure() -> None:
         gc.collect()
         each = (resident() - before) / count
-        rate = count / (times[1] - times[0])
-        sys.stdout.write(f"{count} sessions: {rate:,.0f} a second, {each / 1024:.1f} KiB each\n\n")
+        rate, cost = count / (wall[1] - wall[0]), (cpu[1] - cpu[0]) / count
+        sys.stdout.write(
+            f"{count} sessions: {rate:,.0f} a second, {cost * 1e6:.0f} us of CPU and {each / 1024:.1f} KiB each\n\n"
+        )
         child[0].terminate()
         child[0].wait()
         server.stop().addBoth(lambda _: reactor.stop())
@@ -289,7 +304,9 @@ def sessions(count: int) -> None:
 
 
 def connect(port: int, count: int) -> None:
-    """The child: open all connections, answer each reply with a keepalive, then wait to be ended."""
+    """The child: at a word open all connections, answer each reply with a keepalive, then wait to be ended."""
+    print("ready", flush=True)
+    sys.stdin.readline()
     poll = select.epoll()
     held: dict[int, socket.socket] = {}
     opened = answered = 0
@@ -318,6 +335,7 @@ def main() -> None:
     if options.connect:
         connect(options.connect, options.sessions)
         return
+    tune()
     sessions(options.sessions)  # first: memory is read from a fresh process
     codec(options.items, options.repeat)
 
