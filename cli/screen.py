@@ -108,7 +108,7 @@ class PlainScreen:
 
     def status(self, status: LabStatus) -> None:
         for session in status.sessions:
-            self._tell(f"{session.protocol} {session.left} - {session.right}", session.state, status.seconds)
+            self._tell(session.what, session.state, status.seconds)
         for goal in status.goals:
             if goal.met:
                 self._tell(goal.what, f"{goal.reached} of {goal.wanted}", status.seconds)

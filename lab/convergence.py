@@ -83,9 +83,9 @@ def _bgp(lab: Lab) -> Iterator[SessionStatus]:
             row = plane.peers.row(peer.name)
             state = peer.state.value
             up = state == ESTABLISHED or peer.name in external
-            yield SessionStatus(
-                "BGP", name, peer.name, state, up, row.get("routes_in"), row.get("routes_out"), kinds.get(peer.name, "")
-            )
+            routes = (row.get("routes_in"), row.get("routes_out"))
+            error = str(peer.rows().get("last_error") or "")
+            yield SessionStatus("BGP", name, peer.name, state, up, *routes, kinds.get(peer.name, ""), error)
     for one, two in wanted:
         if frozenset((one, two)) not in seen:
             yield SessionStatus("BGP", one, two, "not configured yet", two in external)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
-    """One session: `protocol` is BGP, XMPP or DNS; `left`, the server's side, counts `routes_in` and `routes_out`."""
+    """One session: `protocol` is BGP, XMPP or DNS; `left`, the server's side, counts `routes_in` and `routes_out`.
+
+    `error` is why it last failed, as the server's side prints it.
+    """
 
     protocol: str
     left: str
@@ -17,6 +20,12 @@ class SessionStatus:
     routes_in: int | None = None
     routes_out: int | None = None
     note: str = ""
+    error: str = ""
+
+    @property
+    def what(self) -> str:
+        """Both ends in words."""
+        return f"{self.protocol} {self.left} - {self.right}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class LabStatus:
         """The first thing still missing, in words."""
         for session in self.sessions:
             if not session.up:
-                return f"{session.protocol} {session.left} - {session.right}: {session.state}"
+                return f"{session.what}: {session.state}{session.error and f' (last error: {session.error})'}"
         for goal in self.goals:
             if not goal.met:
                 return f"{goal.what}: {goal.missing or f'{goal.reached} of {goal.wanted}'}"

@@ -23,15 +23,15 @@ class Watch:
         self._lab = lab
         self._say = say
         self._returns: dict[str, float] = {}
-        self._established: dict[str, bool] = {}
+        self._known: dict[str, tuple[bool, str]] = {}
         self._sessions()
 
     async def look(self) -> None:
         """Tells what has changed since the last look, and brings back a router whose time has come."""
         for router in self._lab.routers.values():
             await self._router(router)
-        for name, state in self._sessions():
-            self._tell(f"{name}: {state}")
+        for text in self._sessions():
+            self._tell(text)
 
     async def _router(self, router: Router) -> None:
         now = self._lab.reactor.seconds()
@@ -48,15 +48,16 @@ class Watch:
                 self._returns[router.name] = self._lab.reactor.seconds() + RETURN_SECONDS
                 self._tell(f"{error}; tried again in {RETURN_SECONDS:g} s")
 
-    def _sessions(self) -> list[tuple[str, str]]:
-        """The sessions that came up or went down, with their states."""
+    def _sessions(self) -> list[str]:
+        """A line for each session that came up, went down, or failed for another reason than before."""
         changed = []
         for session in self._lab.status().sessions:
-            name = f"{session.protocol} {session.left} - {session.right}"
-            up = session.state == ESTABLISHED
-            if self._established.setdefault(name, up) != up:
-                self._established[name] = up
-                changed.append((name, session.state))
+            now = (session.state == ESTABLISHED, session.error)
+            before = self._known.setdefault(session.what, now)
+            self._known[session.what] = now
+            if now != before:
+                why = f" ({session.error})" if session.error and session.error != before[1] else ""
+                changed.append(f"{session.what}: {session.state}{why}")
         return changed
 
     def _tell(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ class Stub:
         self.running, self.failed = True, None
         self.starts = 0
         self.refusal: LabError | None = None
-        self.state = "Established"
+        self.state, self.error = "Established", ""
         self.clock = Clock()
         self.told: list[str] = []
         lab: Any = SimpleNamespace(
@@ -34,7 +35,7 @@ class Stub:
         self.watch = Watch(lab, self.told.append)
 
     def _session(self) -> SessionStatus:
-        return SessionStatus("BGP", "control-1", self.name, self.state, up=True)
+        return SessionStatus("BGP", "control-1", self.name, self.state, up=True, error=self.error)
 
     async def start(self) -> None:
         self.starts += 1
@@ -67,6 +68,19 @@ def test_a_session_is_told_when_it_goes_and_when_it_returns_only() -> None:
     assert told == ["BGP control-1 - gateway: Idle", "BGP control-1 - gateway: Established"]
 
 
+def test_why_a_session_failed_is_told_once() -> None:
+    """Also when it was not up: a router that cannot agree, or something else that talks to the BGP port."""
+    stub = Stub()
+    synchronisation = "1/1 connection not synchronized"
+    stub.state, stub.error = "Idle", synchronisation
+    assert stub.look() == [f"BGP control-1 - gateway: Idle ({synchronisation})"]
+    assert stub.look(1) == []
+    stub.error = "2/2 bad peer AS"
+    assert stub.look(1) == ["BGP control-1 - gateway: Idle (2/2 bad peer AS)"]
+    stub.state = "Established"
+    assert stub.look(1) == ["BGP control-1 - gateway: Established"]
+
+
 def test_a_router_that_ended_returns() -> None:
     stub = Stub()
     stub.end()
@@ -84,3 +98,9 @@ def test_a_router_that_cannot_be_started_is_tried_again() -> None:
     assert stub.look(RETURN_SECONDS) == [f"gone from the disk; tried again in {RETURN_SECONDS:g} s"]
     stub.refusal = None
     assert stub.look(RETURN_SECONDS) == [] and stub.starts == 2 and stub.running
+
+
+def test_what_is_awaited_says_why_it_last_failed() -> None:
+    session = SessionStatus("BGP", "control-1", "gateway", "Idle", up=False, error="2/2 bad peer AS")
+    assert LabStatus(1.0, (session,)).awaited == "BGP control-1 - gateway: Idle (last error: 2/2 bad peer AS)"
+    assert LabStatus(1.0, (replace(session, error=""),)).awaited == "BGP control-1 - gateway: Idle"
