@@ -120,8 +120,15 @@ class ControlNode:
         self.node = node
 
     def routes(self, table: str, prefix: str | None = None) -> list[dict[str, Any]]:
-        """The routes of a table with their paths, best first; of one prefix, printed with or without its RD."""
-        return list(self.node.plane.core.rows(table, prefix=prefix))
+        """The routes of a table with their paths, best first; of one prefix, printed with or without its RD.
+
+        Raises:
+            LabError: there is no such table.
+        """
+        core = self.node.plane.core
+        if table not in core.tables:
+            raise LabError(f"{self.node.settings.name} has no table {table}")
+        return list(core.rows(table, prefix=prefix))
 
     def neighbor(self, name: str) -> dict[str, Any]:
         """One BGP peer's row.

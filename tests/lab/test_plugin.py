@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.sync import Lab
 
 
@@ -14,6 +15,8 @@ def test_ping(lab: Lab) -> None:
     assert str(there) == "10.1.0.252", "the writer allocates downward from below the DNS address"
     assert lab.machine("vm1").ping(there).received == 1
     assert lab.control["control-1"].routes("bgp.l3vpn.0", f"{there}/32")
+    with pytest.raises(LabError, match=r"control-1 has no table nope\.0"):
+        lab.control["control-1"].routes("nope.0")
 
 
 def test_a_failing_test_shows_capture_and_events(pytester: pytest.Pytester) -> None:
@@ -31,4 +34,5 @@ def test_a_failing_test_shows_capture_and_events(pytester: pytest.Pytester) -> N
     (pytester.path / "two.yaml").write_text(source.read_text())
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*lab capture*", "*lab.pcapng", "*lab events*"])
+    result.stdout.fnmatch_lines(["*lab capture*", "*lab.pcapng", "*lab events*", "*agent compute-1 connected*"])
+    result.stdout.no_fnmatch_line("*log_legacy*")  # Twisted's "starting on 6635": a session's events, not a socket's
