@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from ipaddress import IPv4Address
@@ -32,11 +33,15 @@ from .objects import interface_mac, lab_uuid
 
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 RECENT_DROPS = 64
+MAX_DEVICE_NAME = 15
 
 
 def tap_name(machine: str) -> str:
-    """The name of a machine's device: at most 15 bytes."""
-    return f"tap-{machine}"[:15]
+    """The name of a machine's device: at most 15 bytes, another one for each machine."""
+    whole = f"tap-{machine}"
+    if len(whole) <= MAX_DEVICE_NAME:
+        return whole
+    return f"tap-{machine[:4]}-{zlib.crc32(machine.encode()) & 0xFFFFFF:06x}"
 
 
 class Compute:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from lab.conftest import demo_with
 
+from contrail_emulator.lab.compute import tap_name
 from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.model import LabFile
 from contrail_emulator.lab.sync import Lab
@@ -76,3 +77,10 @@ def test_a_tap_machine_acts_for_itself(run_lab: Callable[..., Lab], namespace: s
     lab = run_lab(on_tap(demo_with(), "vm1"))
     with pytest.raises(LabError, match="vm1 is on a TAP device"):
         lab.machine("vm1")
+
+
+def test_long_names_have_devices_of_their_own() -> None:
+    """The first 15 bytes of tap-web-server-frontend-1 and -2 are the same: the second device was busy."""
+    names = {tap_name(f"web-server-frontend-{number}") for number in range(100)}
+    assert len(names) == 100 and all(len(name.encode()) <= 15 for name in names)
+    assert tap_name("vm1") == "tap-vm1"
