@@ -468,6 +468,10 @@ class UpdateGroup:
         node = marker.next
         assert node is not None
         met: Marker | None = None
+        single = reach.single
+        attributes: Any = None
+        receivers = 0
+        routes: list[Any] = []
         while node is not ring and left:
             following = node.next
             assert following is not None
@@ -484,7 +488,13 @@ class UpdateGroup:
             send = mask & ~advert.current & bits
             lose = told & ~mask & bits
             if send:
-                reach.add(advert, send)
+                if single:
+                    if advert.attributes is not attributes or send != receivers:
+                        attributes, receivers = advert.attributes, send
+                        routes = reach.routes(attributes, send)
+                    routes.append((advert.route.key, advert.payload))
+                else:
+                    reach.add(advert, send)
                 if not told or told == send:
                     advert.told = advert.current = send
                 else:

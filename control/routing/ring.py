@@ -72,16 +72,16 @@ class Reach:
     """Adverts collected for encoding, per attribute sets and receivers.
 
     `batches` holds (receivers, attributes, routes) with (key, payload) routes of one attribute set for BGP; with
-    (key, paths) routes, and no attributes beside them, for agents.
+    (key, paths) routes, and no attributes beside them, for agents. `single`: the former.
     """
 
-    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "_single", "batches", "olists")
+    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "batches", "olists", "single")
 
     def __init__(self, group: UpdateGroup) -> None:
         self.batches: list[tuple[int, Any, list[Any]]] = []
         self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
         self._index: dict[int, dict[Any, list[Any]]] = {}
-        self._single = group.key.encoding == "bgp"
+        self.single = group.key.encoding == "bgp"
         self._attributes: Any = None
         self._receivers = 0
         self._routes: list[Any] = []
@@ -92,22 +92,21 @@ class Reach:
             if isinstance(attributes, Olist):
                 self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
                 return
-            self._turn_to(attributes, receivers)
-        if self._single:
+            self._attributes, self._receivers = attributes, receivers
+            self._routes = self.routes(attributes, receivers)
+        if self.single:
             self._routes.append((advert.route.key, advert.payload))
         else:
             self._routes.append((advert.route.key, tuple(zip(attributes, advert.payload, strict=True))))
 
-    def _turn_to(self, attributes: Any, receivers: int) -> None:
-        """The next routes have other attributes or receivers than the last."""
-        self._attributes = attributes
-        self._receivers = receivers
+    def routes(self, attributes: Any, receivers: int) -> list[Any]:
+        """Where the routes with these attributes are collected for these receivers."""
         index = self._index.get(receivers)
         if index is None:
             index = self._index[receivers] = {}
-        content = attributes.key if self._single else attributes
+        content = attributes.key if self.single else attributes
         found = index.get(content)
         if found is None:
             found = index[content] = []
             self.batches.append((receivers, attributes, found))
-        self._routes = found
+        return found
