@@ -71,12 +71,15 @@ class Server:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not listening(self.port):
+        while not self._serves():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 text = (self.folder / "output").read_text(errors="replace")[-2000:]
                 raise NotStarted(f"{self.name} did not start: {text}")
             time.sleep(0.05)
+
+    def _serves(self) -> bool:
+        return listening(self.port)
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -198,3 +201,14 @@ class ZooKeeper(Server):
         environment = {"ZOO_LOG_DIR": str(folder), "JVMFLAGS": f"-Xmx128m -XX:+UseSerialGC {QUICK} -cp {path}"}
         command = [str(ZOOKEEPER), "start-foreground", str(settings)]
         super().__init__("ZooKeeper", command, folder, port, environment)
+
+    def _serves(self) -> bool:
+        """It listens before it serves; the four-letter word says which."""
+        if not listening(self.port):
+            return False
+        try:
+            with socket.create_connection((HOST, self.port), 2) as asked:
+                asked.sendall(b"srvr")
+                return asked.recv(100).startswith(b"Zookeeper version")
+        except OSError:
+            return False

@@ -20,6 +20,7 @@ from contrail_emulator.config.layout import Link
 from contrail_emulator.config.schema import Schema
 from contrail_emulator.config.store import Store, StoreError
 from contrail_emulator.config.writer import Conflict, NotFound, Writer, WriterError
+from contrail_emulator.config.writer.names import uuid_in
 
 from . import reaction
 from .access_lists import entries_hash, network_rules
@@ -290,9 +291,7 @@ class Transformer:
         node = self._node("route-target", name)
         if node is None or any(node.neighbours(via=via) for via in ("instance-target", "logical-router-target")):
             return
-        uuid = await self._writer.find("route-target", [name])
-        if uuid is not None:
-            await self._delete("route-target", uuid)
+        await self._delete("route-target", [name])
 
     async def _network(self, name: str) -> None:
         """Connections and access list of one network."""
@@ -344,11 +343,10 @@ class Transformer:
     ) -> None:
         """Make, change or (None) delete one access list under a network or group."""
         fq_name = [*node.name.split(":"), name]
-        uuid = await self._writer.find("access-control-list", fq_name)
         if rules is None:
-            if uuid is not None:
-                await self._delete("access-control-list", uuid)
+            await self._delete("access-control-list", fq_name)
             return
+        uuid = await self._writer.find("access-control-list", fq_name)
         entries = {"dynamic": dynamic or None, "acl_rule": rules}
         properties = {
             "access_control_list_entries": entries,
@@ -368,9 +366,7 @@ class Transformer:
         node = self._node("access-control-list", name)
         if node is None or any(parent.present for parent in node.neighbours()):
             return
-        uuid = await self._writer.find("access-control-list", name.split(":"))
-        if uuid is not None:
-            await self._delete("access-control-list", uuid)
+        await self._delete("access-control-list", name.split(":"))
 
     async def _mesh(self, _name: str) -> None:
         """Peerings of all BGP routers."""
@@ -408,7 +404,14 @@ class Transformer:
         self.counters["writes"] += 1
         return uuid
 
-    async def _delete(self, type_name: str, uuid: str) -> None:
+    async def _delete(self, type_name: str, fq_name: list[str]) -> None:
+        """Delete what is there; a delete that got stuck when the store failed took the name away, but not the row."""
+        uuid = await self._writer.find(type_name, fq_name)
+        if uuid is None:
+            node = self._node(type_name, ":".join(fq_name))
+            uuid = None if node is None else uuid_in(node.properties.get("id_perms"))
+        if uuid is None:
+            return
         try:
             await self._writer.delete(type_name, uuid)
         except (Conflict, NotFound):

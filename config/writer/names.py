@@ -25,6 +25,18 @@ def uuid_halves(text: str) -> dict[str, int]:
     return {"uuid_mslong": value >> 64, "uuid_lslong": value & 0xFFFF_FFFF_FFFF_FFFF}
 
 
+def uuid_in(id_perms: Any) -> str | None:
+    """The uuid whose halves are in an id-perms, or None when there is none that makes sense."""
+    halves = id_perms.get("uuid") if isinstance(id_perms, dict) else None
+    if not isinstance(halves, dict):
+        return None
+    high, low = halves.get("uuid_mslong"), halves.get("uuid_lslong")
+    if not isinstance(high, int) or not isinstance(low, int):
+        return None
+    mask = 0xFFFF_FFFF_FFFF_FFFF  # the real API server writes either sign
+    return str(uuid.UUID(int=(high & mask) << 64 | low & mask))
+
+
 def id_perms(text: str, now: float, given: dict[str, Any] | None) -> dict[str, Any]:
     """The id_perms of a new object; of what the caller gave only four members count."""
     given = given or {}

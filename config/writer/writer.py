@@ -231,11 +231,22 @@ class Writer:
             await lock_name(self.ids, object_type, draft.name, draft.uuid)
         except NameTaken as error:
             age = await self.ids.age(lock_path(object_type, draft.name))
-            if await self.name_of(error.uuid) is not None or (age is not None and age < STALE_LOCK_SECONDS):
+            if age is not None and age < STALE_LOCK_SECONDS:
                 raise Conflict(f"{draft.fq_name} already exists with uuid: {error.uuid}") from error
+            await self._clear_away(draft.type, error.uuid)
             await unlock_name(self.ids, object_type, draft.name)  # whoever took it never wrote its row
             await lock_name(self.ids, object_type, draft.name, draft.uuid)
         draft.undo.append(lambda: unlock_name(self.ids, object_type, draft.name))
+
+    async def _clear_away(self, found: ObjectType, uuid: str) -> None:
+        """End a delete that got stuck when the store failed: the name was gone, the row was not."""
+        stored = await self.load(uuid, full=True)
+        if stored is None or stored.type is not found:
+            return
+        ends = await self._ends(found, stored.references)
+        await self._write("DELETE", stored, layout.delete_mutations(self.schema, stored))
+        await self._announce("DELETE", found, uuid, stored.fq_name)
+        await self._announce_ends(found, ends)
 
     async def _common_properties(self, draft: Draft) -> None:
         properties = draft.properties

@@ -7,9 +7,11 @@ import pytest
 
 from contrail_emulator.config.bus import LocalBus, Message
 from contrail_emulator.config.ids import VIRTUAL_NETWORKS
-from contrail_emulator.config.store import Cell, Mutation, StoreError
+from contrail_emulator.config.layout import NAME_TABLE
+from contrail_emulator.config.store import Cell, Delete, Mutation, StoreError
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO
+from contrail_emulator.config.writer.names import id_perms, uuid_in
 
 
 class Moody:
@@ -17,6 +19,8 @@ class Moody:
 
     def __init__(self, site: Site) -> None:
         self.fails_after = self.fails_before = self.then_silent = False
+        self.stops_deleting = False
+        """After the name."""
         self._silent = False
         self._write, self._columns = site.store.write, site.store.columns
 
@@ -24,6 +28,9 @@ class Moody:
         if self.fails_before:
             self._silent = self.then_silent
             raise StoreError("down")
+        if self.stops_deleting and isinstance(mutations[0], Delete) and mutations[0].table == NAME_TABLE:
+            await self._write(mutations[:1])
+            raise StoreError("timed out")
         await self._write(mutations)
         if self.fails_after:
             self.fails_after = False
@@ -113,3 +120,57 @@ def test_a_creation_is_announced_though_the_store_is_gone_before_it_is_read_back
     monkeypatch.setattr(site.writer, "load", unreadable)
     uuid = site.run(site.writer.create("virtual-machine", {"fq_name": ["vm"]}))
     assert [(message.oper, message.uuid, message.obj_dict) for message in told] == [("CREATE", uuid, None)]
+
+
+def a_half_deleted_target(site: Site, moody: Moody) -> str:
+    target = site.create("route-target", "target:64512:8000099")
+    moody.stops_deleting = True
+    with pytest.raises(StoreError):
+        site.run(site.writer.delete("route-target", target))
+    moody.stops_deleting = False
+    assert site.find("route-target", "target:64512:8000099") is None
+    return target
+
+
+def test_a_delete_that_got_stuck_can_be_said_again(site: Site, moody: Moody) -> None:
+    client = site.client()
+    site.run(site.writer.delete("route-target", a_half_deleted_target(site, moody)))
+    site.settle()
+    assert client.graph.get("route-target", "target:64512:8000099") is None
+
+
+def test_what_is_half_deleted_is_no_obstacle_to_a_new_one(site: Site, moody: Moody) -> None:
+    client = site.client()
+    old = a_half_deleted_target(site, moody)
+    site.clock.advance(6)
+    new = site.create("route-target", "target:64512:8000099")
+    site.settle()
+    assert site.run(site.writer.load(old)) is None and site.read("route-target", new)
+    node = client.graph.get("route-target", "target:64512:8000099")
+    assert node is not None and uuid_in(node.properties["id_perms"]) == new
+
+
+def test_the_transformer_ends_a_delete_that_got_stuck(site: Site, moody: Moody) -> None:
+    client = site.client()
+    site.transformer()
+    blue = site.network("blue")
+    site.settle()
+    name = "target:64512:8000004"
+    assert client.graph.get("route-target", name) is not None
+    for instance in site.read("virtual-network", blue)["routing_instances"]:
+        site.run(site.writer.delete("routing-instance", instance["uuid"]))
+    moody.stops_deleting = True
+    site.settle()
+    assert site.find("route-target", name) is None and client.graph.get("route-target", name) is not None
+    moody.stops_deleting = False
+    site.clock.pump([1.0] * 30)
+    assert client.graph.get("route-target", name) is None
+
+
+def test_the_uuid_in_id_perms() -> None:
+    uuid = "01234567-89ab-cdef-fedc-ba9876543210"
+    assert uuid_in(id_perms(uuid, 0, None)) == uuid
+    halves = {"uuid_mslong": -1, "uuid_lslong": -1}
+    assert uuid_in({"uuid": halves}) == "ffffffff-ffff-ffff-ffff-ffffffffffff"
+    for broken in (None, {}, {"uuid": None}, {"uuid": {"uuid_mslong": "x", "uuid_lslong": 1}}):
+        assert uuid_in(broken) is None

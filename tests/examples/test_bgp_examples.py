@@ -18,7 +18,7 @@ from interop.exabgp_daemon import ExaBgp
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 INJECTOR, GLASS, DAEMON = "127.0.41.1", "127.0.41.2", "127.0.41.3"
-DEADLINE = 30.0
+DEADLINE = 90.0
 
 INET = "198.51.100.0/24 next-hop 10.255.1.1 as-path 65009 med 5 community 65001:7"
 VPN = "203.0.113.0/24 rd 65001:1 label 1000 next-hop 10.255.1.1 target:64512:100"
