@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.base.capture import capture_factory
@@ -24,6 +24,9 @@ from .neighbour import Peer
 from .notification import Cease, Code, code_text
 from .settings import PeerSettings, SpeakerSettings, speaker_change_clears
 from .transport import BgpTransport, OpenTransports
+
+REFUSALS_TOLD = 1000
+"""So many addresses are warned of, each once."""
 
 
 class Speaker:
@@ -49,6 +52,7 @@ class Speaker:
         self.behaviour = behaviour
         self.started_at: float = reactor.seconds()
         self.refused = 0
+        self._refused_from: set[str] = set()
         self._handler = handler
         self._rng = rng
         self._capture = capture
@@ -175,7 +179,12 @@ class Speaker:
 
     def _refuse(self, transport: BgpTransport, subcode: Cease) -> None:
         self.refused += 1
-        self._log.info("refused {address}: {why}", address=transport.remote[0], why=code_text(Code.CEASE, subcode))
+        address = transport.remote[0]
+        known = address in self._refused_from or len(self._refused_from) >= REFUSALS_TOLD
+        level = LogLevel.info if known else LogLevel.warn
+        if not known:
+            self._refused_from.add(address)
+        self._log.emit(level, "refused {address}: {why}", address=address, why=code_text(Code.CEASE, subcode))
         transport.write(Notification(Code.CEASE, subcode).encode())
         transport.finish()
 

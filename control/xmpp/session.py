@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -18,6 +18,9 @@ from .deadline_timer import DeadlineTimer
 from .outbox import Outbox
 from .stanza import Stanza
 from .states import Event, State
+
+FAULTS: Final = frozenset({Event.BAD_INPUT, Event.REFUSED, Event.OPEN_TIMER, Event.HOLD_TIMER})
+"""A session that ends so is worth a warning."""
 
 FRAMES_PER_TURN: Final = 64
 """Frames handled in one turn of the reactor; the rest waits for the next."""
@@ -277,7 +280,8 @@ class Session(TwistedProtocol):
             transport.pauseProducing()
 
     def _log_end(self) -> None:
-        self.log.info(
+        self.log.emit(
+            LogLevel.warn if self.core.last_event in FAULTS else LogLevel.info,
             "XMPP session of {name} at {address} closed: {reason}",
             name=self.peer_name or "an unnamed peer",
             address=self.peer_address,

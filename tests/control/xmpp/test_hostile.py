@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from control.xmpp.test_session import Bench, Recorder
+from twisted.logger import LogLevel, capturedLogs
 
 from contrail_emulator.control.xmpp import ClientSettings, XmppClient, stream
 
@@ -80,8 +81,11 @@ def test_a_server(net: Any, data: bytes, reason: str) -> None:
     net.connectTCP("127.0.0.1", 5269, peer)
     net.run(1)
     peer.victim = next(session for session in bench.control.sessions if session.peer_name == "compute-7")
-    peer.attack(net)
-    net.run(1)
+    with capturedLogs() as events:
+        peer.attack(net)
+        net.run(1)
+    warnings = [event["reason"] for event in events if event["log_level"] is LogLevel.warn]
+    assert warnings == [peer.victim.reason]
     assert peer.lost and peer.held <= LIMIT + CHUNK and peer.victim.core.buffered == 0
     assert reason in peer.victim.reason and len(peer.victim.reason) < 300
     assert f"closed compute-7: {peer.victim.reason}" in bench.control.heard

@@ -11,6 +11,7 @@ from control.bgp.session.memory import MemoryNetwork
 from control.bgp.session.pair import Node, join
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.logger import LogLevel, capturedLogs
 
 from contrail_emulator.base.behaviour import RFC
 from contrail_emulator.control.bgp.family import Family
@@ -60,6 +61,18 @@ def test_unknown_peer_is_refused_before_any_open() -> None:
     assert refusal(call(network, node, ("127.0.9.9", 0), an_open())) == ["NOTIFICATION 6/3"]
     assert node.speaker.refused == 1
     assert network.live == []
+
+
+def test_a_stranger_is_warned_of_once() -> None:
+    network = MemoryNetwork()
+    node = Node(network, 1)
+    with capturedLogs() as events:
+        for _ in range(3):
+            call(network, node, ("127.0.9.9", 0), an_open())
+        call(network, node, ("127.0.9.10", 0), an_open())
+    refused = [(event["address"], event["log_level"]) for event in events if "refused" in (event["log_format"] or "")]
+    assert [address for address, level in refused if level is LogLevel.warn] == ["127.0.9.9", "127.0.9.10"]
+    assert len(refused) == 4
 
 
 def test_refused_while_the_peer_is_admin_down() -> None:
