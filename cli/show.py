@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import shutil
 import sys
 import urllib.error
 import urllib.parse
@@ -29,6 +30,7 @@ DISTINGUISHER = re.compile(r"(\d+|\d+\.\d+\.\d+\.\d+):\d+:(?P<prefix>.+)")
 OTHER_PREFIX = re.compile(r"\d+-\d\S+|\d+:target:\S+")
 """How EVPN, multicast VPN and route-target routes are printed: `2-10.255.2.1:1-…`, `64512:target:64512:100`."""
 Row = Mapping[str, Any]
+Columns = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class View:
 
     kind: str
     page: str
-    columns: Sequence[tuple[str, str]]
+    columns: Columns
 
 
 VIEWS: Mapping[str, View] = {
@@ -111,12 +113,11 @@ def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **fil
         json.dump(found if len(found) != 1 else next(iter(found.values())), sys.stdout, indent=1)
         print()
         return
-    # As wide as it needs to be: a terminal wraps long rows, a pipe gets them whole.
-    console = Console(highlight=False, width=WIDTH)
+    console = Console(highlight=False, width=WIDTH, height=25)  # without both, a dumb terminal has 80 columns
     for name, rows in found.items():
         if len(found) > 1:
             console.print(Text(name, style="bold"))
-        console.print(_table(view, _paths(rows) if what == "routes" else rows), crop=False)
+        _print(console, view, _paths(rows) if what == "routes" else rows)
 
 
 @click.command()
@@ -201,10 +202,34 @@ def _paths(routes: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def _table(view: View, rows: Any) -> Table:
+def _print(console: Console, view: View, rows: Any) -> None:
+    """A table; on a terminal too narrow for it a record for each row, as psql does. A pipe gets whole rows."""
     if isinstance(rows, dict):
         rows = [{"name": key, "value": value} for key, value in rows.items()]
     columns = view.columns or tuple((field, field) for field in (rows[0] if rows else ()))
+    table = _table(columns, rows)
+    width = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or console.measure(table).maximum <= width:
+        console.print(table, crop=False)
+        return
+    for row in rows:
+        console.print(_record(columns, row), width=width)
+        console.print()
+
+
+def _record(columns: Columns, row: Row) -> Table:
+    """One row, a line or more for each field that is not empty."""
+    record = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    record.add_column(no_wrap=True)
+    record.add_column(overflow="fold")
+    for heading, field in columns:
+        text = _text(row.get(field))
+        if text:
+            record.add_row(Text(printable(heading), style="bold"), Text(text))
+    return record
+
+
+def _table(columns: Columns, rows: Sequence[Row]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading, _ in columns:
         table.add_column(Text(printable(heading)), no_wrap=True, overflow="ignore")

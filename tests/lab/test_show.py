@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,6 +110,32 @@ def test_neighbours_are_shown_with_their_session(monkeypatch: pytest.MonkeyPatch
     assert done.exit_code == 0, done.exception
     for wanted in ("Established", "inet inet-vpn", " 4 ", "hold=30", "keepalive=10", "open=1", "6/4 cease"):
         assert wanted in done.output
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("TERM", "dumb")  # no escapes
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with redirect_stdout(Terminal()) as shown:
+        module.show(["neighbors"], standalone_mode=False)
+    return shown.getvalue().splitlines()
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_terminal_too_narrow_for_the_table_gets_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"peer": "gate", "state": "Idle", "flap_count": 0, "last_error": "6/4 " + "reset " * 12}
+    monkeypatch.setattr(module, "fetch", lambda *arguments, **more: [row])
+    piped = show("neighbors").output.splitlines()
+    assert len(piped) == 2 and piped[0].startswith("peer")
+    assert [line.split()[0] for line in on_a_terminal(300, monkeypatch)] == ["peer", "gate"]
+    narrow = on_a_terminal(60, monkeypatch)
+    assert [line.split() for line in narrow[:3]] == [["peer", "gate"], ["state", "Idle"], ["flaps", "0"]]
+    assert narrow[3].startswith("last error") and "reset" in narrow[4]
+    assert max(map(len, narrow)) <= 60
 
 
 def test_a_node_that_is_not_there(asked: list[Mapping[str, str]]) -> None:
