@@ -410,8 +410,8 @@ class Transformer:
         if uuid is None:
             node = self._node(type_name, ":".join(fq_name))
             uuid = None if node is None else uuid_in(node.properties.get("id_perms"))
-        if uuid is None:
-            return
+            if uuid is None or await self._writer.name_of(uuid) != fq_name:
+                return
         try:
             await self._writer.delete(type_name, uuid)
         except (Conflict, NotFound):

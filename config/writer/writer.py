@@ -233,20 +233,28 @@ class Writer:
             age = await self.ids.age(lock_path(object_type, draft.name))
             if age is not None and age < STALE_LOCK_SECONDS:
                 raise Conflict(f"{draft.fq_name} already exists with uuid: {error.uuid}") from error
-            await self._clear_away(draft.type, error.uuid)
+            await self._clear_away(draft, error.uuid)
             await unlock_name(self.ids, object_type, draft.name)  # whoever took it never wrote its row
             await lock_name(self.ids, object_type, draft.name, draft.uuid)
         draft.undo.append(lambda: unlock_name(self.ids, object_type, draft.name))
 
-    async def _clear_away(self, found: ObjectType, uuid: str) -> None:
-        """End a delete that got stuck when the store failed: the name was gone, the row was not."""
-        stored = await self.load(uuid, full=True)
-        if stored is None or stored.type is not found:
+    async def _clear_away(self, draft: Draft, uuid: str) -> None:
+        """End a delete that got stuck when the store failed: the name was gone, the row was not.
+
+        Conflict when the row is no such thing: one that is just being written, or that others need. A row of another
+        name only has the uuid that the lock names.
+        """
+        row = (await self.store.rows(UUID_TABLE, [uuid])).get(uuid)
+        stored = await self.load(uuid)
+        if not row or stored is None or stored.type is not draft.type or stored.fq_name != draft.fq_name:
             return
-        ends = await self._ends(found, stored.references)
-        await self._write("DELETE", stored, layout.delete_mutations(self.schema, stored))
-        await self._announce("DELETE", found, uuid, stored.fq_name)
-        await self._announce_ends(found, ends)
+        taken = f"{draft.fq_name} already exists with uuid: {uuid}"
+        if max(cell.time for cell in row.values()) / 1e6 > self.clock() - STALE_LOCK_SECONDS:
+            raise Conflict(taken)
+        try:
+            await self.delete(draft.type.name, uuid)
+        except Conflict as error:
+            raise Conflict(f"{taken}, which is not in the index of names: {error}") from error
 
     async def _common_properties(self, draft: Draft) -> None:
         properties = draft.properties

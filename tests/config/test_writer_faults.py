@@ -1,5 +1,6 @@
 """A store that fails while something is written: readers learn what is there, and no id is given twice."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 
 from contrail_emulator.config.bus import LocalBus, Message
 from contrail_emulator.config.ids import VIRTUAL_NETWORKS
-from contrail_emulator.config.layout import NAME_TABLE
-from contrail_emulator.config.store import Cell, Delete, Mutation, StoreError
+from contrail_emulator.config.ids.tree import lock_name
+from contrail_emulator.config.layout import NAME_TABLE, UUID_TABLE, name_column
+from contrail_emulator.config.store import Cell, Delete, Mutation, Put, StoreError
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO
+from contrail_emulator.config.writer import Conflict
 from contrail_emulator.config.writer.names import id_perms, uuid_in
 
 
@@ -148,6 +151,71 @@ def test_what_is_half_deleted_is_no_obstacle_to_a_new_one(site: Site, moody: Moo
     assert site.run(site.writer.load(old)) is None and site.read("route-target", new)
     node = client.graph.get("route-target", "target:64512:8000099")
     assert node is not None and uuid_in(node.properties["id_perms"]) == new
+
+
+def test_what_is_half_deleted_gives_its_ids_and_what_belongs_to_it_back(site: Site, moody: Moody) -> None:
+    blue = site.network("blue")
+    moody.stops_deleting = True
+    with pytest.raises(StoreError):
+        site.run(site.writer.delete("virtual-network", blue))
+    moody.stops_deleting = False
+    site.clock.advance(6)
+    again = site.read("virtual-network", site.network("blue"))
+    assert [entry["to"] for entry in again["routing_instances"]] == [[*DEMO, "blue", "blue"]]
+    assert again["virtual_network_network_id"] == 5
+
+
+def test_a_name_that_a_lock_gives_to_an_object_of_another_name_leaves_that_object_alone(site: Site) -> None:
+    red = site.network("red")
+    site.run(lock_name(site.ids, "virtual_network", ":".join([*DEMO, "blue"]), red))
+    site.clock.advance(6)
+    site.network("blue")
+    assert site.find("virtual-network", *DEMO, "red") is not None
+    assert site.find("virtual-network", *DEMO, "blue") is not None
+
+
+def lose_name(site: Site, uuid: str, *fq_name: str) -> None:
+    site.run(site.store.write([Delete(NAME_TABLE, "virtual_network", name_column(fq_name, uuid))]))
+
+
+def test_an_object_that_others_need_is_not_cleared_away_though_its_name_is_lost(site: Site) -> None:
+    red = site.network("red")
+    site.interface("port", "red")
+    lose_name(site, red, *DEMO, "red")
+    site.clock.advance(6)
+    with pytest.raises(Conflict, match=r"already exists with uuid: .*still referred"):
+        site.network("red")
+    assert site.read("virtual-network", red)["virtual_machine_interface_back_refs"]
+
+
+def test_a_row_that_is_just_being_written_is_not_cleared_away(site: Site) -> None:
+    red = site.network("red")
+    lose_name(site, red, *DEMO, "red")
+    site.clock.advance(6)
+    site.run(site.writer.update("virtual-network", red, {"display_name": "crimson"}))
+    with pytest.raises(Conflict, match="already exists"):
+        site.network("red")
+    assert site.read("virtual-network", red)["display_name"] == "crimson"
+
+
+def test_the_transformer_deletes_nothing_by_the_uuid_in_a_wrong_id_perms(site: Site) -> None:
+    site.network("red")
+    site.network("blue")
+    site.create("access-control-list", *DEMO, "red", "red", parent_type="virtual-network")
+    other = site.create("access-control-list", *DEMO, "blue", "own", parent_type="virtual-network")
+    mine = site.find("access-control-list", *DEMO, "red", "red")
+    assert mine is not None
+    perms = json.dumps({**mine["id_perms"], "uuid": id_perms(other, 0, None)["uuid"]})
+    column = name_column([*DEMO, "red", "red"], mine["uuid"])
+    client = site.client()
+    site.run(site.store.write([Put(UUID_TABLE, mine["uuid"], "prop:id_perms", perms)]))
+    transformer = site.transformer()
+    site.run(site.store.write([Delete(NAME_TABLE, "access_control_list", column)]))
+    transformer.evaluate_everything()
+    site.settle()
+    client.resync()
+    site.settle()
+    assert site.read("access-control-list", other)
 
 
 def test_the_transformer_ends_a_delete_that_got_stuck(site: Site, moody: Moody) -> None:
