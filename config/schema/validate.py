@@ -6,6 +6,8 @@ from typing import Any
 from .model import Member, ObjectType, Schema
 
 INTEGERS = frozenset({"integer", "unsignedLong"})
+MOST_DIGITS = 20
+"""Of a number given as text: unsigned 64 bits, or signed."""
 
 
 class SchemaError(ValueError):
@@ -23,7 +25,8 @@ def _shown(value: object) -> str:
 
 
 def check_property(schema: Schema, subject: str, type_name: str, name: str, value: Any, strict: bool = True) -> Any:
-    """The value with numbers given as text converted, or SchemaError. None stands for an absent property.
+    """The value with numbers given as text converted, or SchemaError. None stands for an absent property, and in a list
+    for no element.
 
     A reader of what others wrote is not `strict`: it drops members it does not know, and takes any text or number.
     """
@@ -99,6 +102,7 @@ def _member_value(schema: Schema, subject: str, field: str, member: Member, valu
     return [
         _value(schema, subject, f"{field}[{index}]", member.type, item, enum, limits, strict)
         for index, item in enumerate(value)
+        if item is not None
     ]
 
 
@@ -128,6 +132,6 @@ def _integer(subject: str, field: str, value: Any) -> int:
         return value
     if isinstance(value, str):
         text = value.strip()
-        if text.removeprefix("-").isdecimal() and text.isascii():
+        if len(text) <= MOST_DIGITS and text.removeprefix("-").isdecimal() and text.isascii():
             return int(text)
     raise SchemaError(subject, field, "a whole number", value)

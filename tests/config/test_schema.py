@@ -74,6 +74,7 @@ def test_derived_children_do_not_block() -> None:
         ("virtual-network", "mac_aging_time", 86401, "expected a number from 0 to 86400, not 86401"),
         ("virtual-network", "mac_aging_time", "soon", "expected a whole number, not 'soon'"),
         ("virtual-network", "mac_aging_time", True, "expected a whole number, not True"),
+        pytest.param("virtual-network", "mac_aging_time", "9" * 5000, "a whole number, not '99", id="many digits"),
         ("virtual-network", "is_shared", "yes", "expected true or false, not 'yes'"),
         ("virtual-network", "display_name", 7, "expected a text, not 7"),
     ],
@@ -90,6 +91,13 @@ def test_a_wrong_value_names_object_field_and_what_was_expected(
 def test_numbers_and_booleans_given_as_text_are_converted() -> None:
     assert check_property(TABLE, "x", "virtual-network", "mac_aging_time", "300") == 300
     assert check_property(TABLE, "x", "virtual-network", "is_shared", "true") is True
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_null_in_a_list_is_no_element(strict: bool) -> None:
+    value = {"policy_rule": [None, {"src_addresses": [None, {"virtual_network": "any"}]}]}
+    read = check_property(TABLE, "x", "network-policy", "network_policy_entries", value, strict=strict)
+    assert read == {"policy_rule": [{"src_addresses": [{"virtual_network": "any"}]}]}
 
 
 def test_a_lenient_reader_drops_unknown_members_only() -> None:
