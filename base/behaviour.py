@@ -98,6 +98,9 @@ class Behaviour:
     sort_communities: bool = _peculiarity(
         "bgp.md 3.1", "Community lists are sorted and freed of duplicates on receipt, so bytes change on the way."
     )
+    clear_partial_bit: bool = _peculiarity(
+        "bgp.md 3.1", "Known attributes leave with the flags of the table; RFC 4271 5 wants a set Partial bit kept."
+    )
     keep_local_pref_from_ebgp: bool = _peculiarity(
         "bgp.md 3.1", "LOCAL_PREF from an eBGP peer is used (RFC 4271 5.1.5 says ignore)."
     )

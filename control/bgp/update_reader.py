@@ -212,7 +212,7 @@ def _read_head(cache: SectionCache, head: bytes, negotiated: Negotiated, behavio
 class _Reader:
     """One UPDATE being read."""
 
-    __slots__ = ("_attributes", "_behaviour", "_body", "_broken", "_negotiated", "_received", "_section")
+    __slots__ = ("_attributes", "_behaviour", "_body", "_broken", "_cut", "_negotiated", "_received", "_section")
 
     def __init__(self, body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> None:
         self._body = body
@@ -221,6 +221,7 @@ class _Reader:
         self._received = Received()
         self._attributes = b""
         self._broken = False
+        self._cut = False
         self._section: Section | None = None
 
     def read(self) -> Received:
@@ -241,11 +242,13 @@ class _Reader:
             self._read_classic_withdrawn(body[2:withdrawn_end])
         attributes = self._attributes = body[start:end]
         found = self._split(attributes)
+        if end == size:
+            self._check_located(found)
         if end < size:
             self._read_classic_reach(body[end:])
         for mp in found:
             if mp.code == _MP_UNREACH:
-                self._read_unreach(attributes[mp.start : mp.after])
+                self._read_unreach(mp)
                 if received.end_of_rib is not None:
                     if self._behaviour.stop_at_end_of_rib or not self._tells_routes(found):
                         break
@@ -309,7 +312,19 @@ class _Reader:
         if self._behaviour.reset_on_malformed_attribute:
             raise _malformed(reason)
         self._received.faults.append(f"{reason}: treat-as-withdraw")
-        self._broken = True
+        self._broken = self._cut = True
+
+    def _check_located(self, found: list[_MpAttribute]) -> None:
+        """RFC 7606 5.2: treat-as-withdraw needs routes that are announced, else those meant may not have been found."""
+        section = self._section
+        unsound = self._broken or (section is not None and section.withdraw)
+        if not unsound or (section is None and not self._cut):
+            return
+        for mp in found:
+            size = mp.after - mp.start
+            if mp.code == _MP_REACH and size > 5 and size > 5 + self._attributes[mp.start + 3]:
+                return
+        raise _malformed(f"no route is announced beside a malformed attribute: {'; '.join(self._received.faults)}")
 
     def _check_mp(self, found: list[_MpAttribute], data: bytes) -> None:
         """Each of the two occurs once (RFC 7606 3 g), with its flags."""
@@ -394,9 +409,11 @@ class _Reader:
             self._check_reach(None)
             self._not_negotiated(family)
 
-    def _read_unreach(self, data: bytes) -> None:
+    def _read_unreach(self, mp: _MpAttribute) -> None:
+        data = self._attributes[mp.start : mp.after]
+        whole = self._attributes[mp.offset : mp.after]
         if len(data) < 3:
-            raise MessageError(Code.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, b"", "MP_UNREACH_NLRI is too short")
+            raise MessageError(Code.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, whole, "MP_UNREACH_NLRI is too short")
         family = FAMILY_OF.get(data[0] << 16 | data[1] << 8 | data[2])
         if family is None:
             self._received.faults.append(
@@ -410,7 +427,7 @@ class _Reader:
             try:
                 routes = self._routes(family, data[3:], True)
             except NlriError as fault:
-                raise MessageError(Code.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, b"", str(fault)) from None
+                raise MessageError(Code.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, whole, str(fault)) from None
             self._received.unreach.append(Unreach(family, [key for key, _ in routes]))
 
     def _not_negotiated(self, family: Family) -> None:

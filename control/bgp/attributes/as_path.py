@@ -87,7 +87,7 @@ def merge(as_path: bytes, as4_path: bytes) -> bytes:
     The AS4_PATH replaces as much of the tail as it covers; one that is longer than the AS_PATH is ignored.
     """
     old = read_segments(as_path, 4)
-    new = tuple(segment for segment in read_segments(as4_path, 4) if segment[0] in (AS_SET, AS_SEQUENCE))
+    new = tuple(segment for segment in read_segments(as4_path, 4) if segment[1] and segment[0] in (AS_SET, AS_SEQUENCE))
     keep = path_length(old) - path_length(new)
     if keep < 0 or not new:
         return as_path

@@ -13,7 +13,7 @@ from .aggregator import Aggregator
 from .as_path import AsPath
 from .edge import Edge, ForwardingEdge
 from .pmsi import PmsiTunnel
-from .table import CONTRAIL_ORDER, EXTENDED_LENGTH, SPECS, AttributeType, header
+from .table import CONTRAIL_ORDER, EXTENDED_LENGTH, PARTIAL, SPECS, AttributeType, header
 
 _T = AttributeType
 _ORIGIN: Final = int(_T.ORIGIN)
@@ -169,6 +169,11 @@ def canonical(attributes: Mapping[int, bytes]) -> bytes:
 def written(values: Mapping[int, bytes]) -> dict[int, bytes]:
     """Whole attributes, with flags, type and length, of their values."""
     return {code: _write_attribute(code, value) for code, value in values.items()}
+
+
+def partial(attribute: bytes) -> bytes:
+    """A whole attribute with its Partial bit set (RFC 4271 4.3)."""
+    return BYTE[attribute[0] | PARTIAL] + attribute[1:]
 
 
 def present(codes: Iterable[int]) -> int:
@@ -383,7 +388,9 @@ class Attributes:
                         del parts[code]
                         bits ^= 1 << code
                 else:
-                    parts[code] = _write_attribute(code, field.write(value))
+                    attribute = _write_attribute(code, field.write(value))
+                    old = parts.get(code)
+                    parts[code] = attribute if old is None or not old[0] & PARTIAL else partial(attribute)
                     bits |= 1 << code
         return self._of_parts(parts, next_hop, bits, unknown)
 
@@ -405,7 +412,7 @@ class Attributes:
         """The attribute section without NEXT_HOP and MP_*, for a session with or without 4-byte AS numbers."""
         if as4 and behaviour.contrail_attribute_order and not (behaviour.omit_zero_med and ZERO_MED in self.key):
             return self.key[1 + len(self.next_hop) :]
-        parts = self._parts() if as4 else written(self._narrowed())
+        parts = self._parts() if as4 else self._narrowed()
         if behaviour.omit_zero_med and parts.get(_MED) == ZERO_MED:
             del parts[_MED]
         if behaviour.contrail_attribute_order:
@@ -415,7 +422,15 @@ class Attributes:
         return b"".join([parts[code] for code in sorted(parts)])
 
     def _narrowed(self) -> dict[int, bytes]:
-        """The values for an old speaker: AS_TRANS in AS_PATH and AGGREGATOR, the truth beside (RFC 6793 4.2.2)."""
+        """The parts for an old speaker: AS_TRANS in AS_PATH and AGGREGATOR, the truth beside (RFC 6793 4.2.2)."""
+        values = self._narrowed_values()
+        parts = written(values)
+        for code, old in self._parts().items():
+            if old[0] & PARTIAL:
+                parts[code] = partial(parts[code])
+        return parts
+
+    def _narrowed_values(self) -> dict[int, bytes]:
         parts = self.values
         path = parts.get(_T.AS_PATH)
         if path is not None:

@@ -13,8 +13,19 @@ from contrail_emulator.base.behaviour import Behaviour
 
 from ..notification import Code, MessageError, UpdateError
 from . import aggregator, as_path, edge
-from .attributes import BYTE, Attributes, UnknownAttribute, canonical, present, write_unknown, written
-from .table import CLASS_BITS, EXTENDED_LENGTH, OPTIONAL, PARTIAL, SPECS, AttributeType, Spec, Verdict, attribute_name
+from .attributes import BYTE, Attributes, UnknownAttribute, canonical, partial, present, write_unknown, written
+from .table import (
+    CLASS_BITS,
+    EXTENDED_LENGTH,
+    OPTIONAL,
+    OPTIONAL_TRANSITIVE,
+    PARTIAL,
+    SPECS,
+    AttributeType,
+    Spec,
+    Verdict,
+    attribute_name,
+)
 
 _T = AttributeType
 _ORIGIN: Final = int(_T.ORIGIN)
@@ -27,6 +38,10 @@ _AS4_AGGREGATOR: Final = int(_T.AS4_AGGREGATOR)
 _MANDATORY: Final = (_ORIGIN, _AS_PATH)
 _MANDATORY_IBGP: Final = (_ORIGIN, _AS_PATH, _LOCAL_PREF)
 _PLAIN_SEGMENTS: Final = frozenset((as_path.AS_SET, as_path.AS_SEQUENCE))
+_AS4_SEGMENTS: Final = _PLAIN_SEGMENTS | {as_path.AS_CONFED_SEQUENCE, as_path.AS_CONFED_SET}
+"""RFC 6793 6: confederation segments do not make AS4_PATH malformed, they are left out."""
+_FLAG_BITS: Final = CLASS_BITS | PARTIAL
+_PASSED_ON: Final = OPTIONAL_TRANSITIVE | PARTIAL
 _MAX_NEXT_HOPS: Final = 64
 _ANY_LENGTH: Final = range(4097)
 
@@ -143,7 +158,7 @@ class NotFramed(ValueError):
 class SectionReader:
     """One pass over one section; `read` is the entry."""
 
-    __slots__ = ("_behaviour", "_context", "_data", "_faults", "_parts", "_seen", "_unknown", "_withdraw")
+    __slots__ = ("_behaviour", "_context", "_data", "_faults", "_partial", "_parts", "_seen", "_unknown", "_withdraw")
 
     def __init__(self, data: bytes, context: Context) -> None:
         self._data = data
@@ -152,6 +167,7 @@ class SectionReader:
         self._parts: dict[int, bytes] = {}
         self._seen: set[int] = set()
         self._unknown: list[UnknownAttribute] = []
+        self._partial: list[int] = []
         self._faults: list[str] = []
         self._withdraw = False
 
@@ -179,7 +195,7 @@ class SectionReader:
             if code in plain and code not in parts:
                 wanted, lengths, check = plain[code]
                 if (
-                    flags & CLASS_BITS == wanted
+                    flags & _FLAG_BITS == wanted
                     and after - start in lengths
                     and (check is None or check(value, context))
                     and code not in self._seen
@@ -224,6 +240,8 @@ class SectionReader:
             self._fault(spec, spec.subcode, offset, after, f"value {value[:32].hex()}")
             return
         self._parts[code] = value
+        if flags & _FLAG_BITS == _PASSED_ON and not self._behaviour.clear_partial_bit:
+            self._partial.append(code)
 
     def _keeps_from_ebgp(self, code: int) -> bool:
         if self._behaviour.reset_on_malformed_attribute:
@@ -237,7 +255,7 @@ class SectionReader:
             )
         if self._behaviour.drop_unknown_attributes or flags & CLASS_BITS != CLASS_BITS:
             return
-        self._unknown.append(UnknownAttribute(flags & ~EXTENDED_LENGTH | PARTIAL, code, value))
+        self._unknown.append(UnknownAttribute(_PASSED_ON, code, value))
 
     def _duplicate(self, code: int) -> None:
         reason = f"{attribute_name(code)} occurs twice"
@@ -271,8 +289,12 @@ class SectionReader:
                 if value is not None and not is_sorted(value, self._context):
                     parts[code] = b"".join(sorted({value[i : i + unit] for i in range(0, len(value), unit)}))
         unknown = tuple(sorted(self._unknown, key=lambda attribute: attribute.code))
+        whole = written(parts)
+        for code in self._partial:
+            if code in whole:  # AS4_* are not
+                whole[code] = partial(whole[code])
         return Section(
-            canonical(written(parts)) + write_unknown(unknown),
+            canonical(whole) + write_unknown(unknown),
             present(parts),
             unknown,
             next_hop,
@@ -335,11 +357,17 @@ def _as_path(value: bytes, context: Context) -> bool:
 
 
 def _as4_path(value: bytes, context: Context) -> bool:
-    return as_path.is_sound(value, 4)
+    types = None if context.behaviour.reset_on_malformed_attribute else _AS4_SEGMENTS
+    return as_path.is_sound(value, 4, types)
 
 
 def _aggregator(value: bytes, context: Context) -> bool:
-    return len(value) == (8 if context.as4 else 6)
+    return len(value) == (8 if context.as4 else 6) and _has_aggregator_as(value, context)
+
+
+def _has_aggregator_as(value: bytes, context: Context) -> bool:
+    """RFC 7607: AS number 0 is malformed."""
+    return context.behaviour.reset_on_malformed_attribute or any(value[:-4])
 
 
 def _next_hop(value: bytes, context: Context) -> bool:
@@ -351,6 +379,7 @@ CHECKS: Mapping[int, Check] = {
     _T.AS_PATH: _as_path,
     _T.AS4_PATH: _as4_path,
     _T.AGGREGATOR: _aggregator,
+    _T.AS4_AGGREGATOR: _has_aggregator_as,
     _T.NEXT_HOP: _next_hop,
     _T.EDGE_DISCOVERY: lambda value, context: edge.is_sound_discovery(value),
     _T.EDGE_FORWARDING: lambda value, context: edge.is_sound_forwarding(value),

@@ -103,8 +103,8 @@ CONTRAIL_FAULTS: list[tuple[str, str, str, Error]] = [
     ("MP_REACH too short", IBGP + "800e0400010104", "", (3, 9, "800e0400010104")),
     ("MP_REACH with a next hop that overruns", IBGP + "800e08000101040a000001", "", (3, 9, "800e08000101040a000001")),
     ("MP_REACH with a cut prefix", IBGP + "800e0b000101040a00000100180a", "", (3, 9, "800e0b000101040a00000100180a")),
-    ("MP_UNREACH too short", "800f020001", "", (3, 9, "")),
-    ("MP_UNREACH with a cut prefix", "800f05000101180a", "", (3, 9, "")),
+    ("MP_UNREACH too short", "800f020001", "", (3, 9, "800f020001")),
+    ("MP_UNREACH with a cut prefix", "800f05000101180a", "", (3, 9, "800f05000101180a")),
     ("classic NLRI with a cut prefix", IBGP + NEXT_HOP, "180a", (3, 10, "")),
 ]
 
@@ -184,6 +184,46 @@ def test_unknown_transitive_attributes_are_passed_on_in_profile_rfc() -> None:
     attributes = received.reach[0].attributes
     assert attributes.unknown == ((0xE0, 99, b"\xab"),)
     assert attributes.encode(True, RFC).hex().endswith("e06301ab")
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ["e0080400000001", "e0100800020001000000ff", "e0200c000000010000000200000003", "e00708000111700a000001"],
+    ids=["COMMUNITIES", "EXT_COMMUNITIES", "LARGE_COMMUNITY", "AGGREGATOR"],
+)
+def test_the_partial_bit_stays_set_in_profile_rfc(attribute: str) -> None:
+    """RFC 4271 5: set by an earlier AS it MUST NOT be cleared; a control node writes the flags of its table."""
+    attributes = read(IBGP + attribute + MP_REACH, behaviour=RFC).reach[0].attributes
+    assert attribute in attributes.encode(True, RFC).hex()
+    assert attribute in attributes.replace(med=7).encode(True, RFC).hex()
+    assert attributes != read(IBGP + "c0" + attribute[2:] + MP_REACH, behaviour=RFC).reach[0].attributes
+    assert "e008" in attributes.replace(communities=(9,)).encode(True, RFC).hex() or not attribute.startswith("e008")
+    assert ("e007" in attributes.encode(False, RFC).hex()) is attribute.startswith("e007")
+    if attribute[2:4] != "20":
+        assert attribute[2:] in read(IBGP + attribute + MP_REACH).reach[0].attributes.encode(True).hex()
+        assert attribute not in read(IBGP + attribute + MP_REACH).reach[0].attributes.encode(True).hex()
+
+
+def test_the_partial_bit_of_a_well_known_attribute_is_ignored() -> None:
+    """RFC 4271 4.3: it is zero there."""
+    section = IBGP.replace(ORIGIN, "60010100") + "a0040400000007"
+    assert read(section + MP_REACH, behaviour=RFC).reach[0].attributes.encode(True, RFC).hex() == (
+        ORIGIN + "400200" + "80040400000007" + LOCAL_PREF
+    )
+
+
+def test_unused_flags_of_an_unknown_attribute_are_not_passed_on() -> None:
+    """RFC 4271 4.3: the lower four bits MUST be zero when sent."""
+    attributes = read(IBGP + "cf6301ab" + MP_REACH, behaviour=RFC).reach[0].attributes
+    assert attributes.encode(True, RFC).hex().endswith("e06301ab")
+
+
+def test_an_as4_path_with_an_empty_segment_leaves_no_hole_in_the_path() -> None:
+    """A control node takes it; what it sends on must not be malformed."""
+    section = ORIGIN + "40020602025ba0fde9" + LOCAL_PREF + "c0110c" + "020200011170" + "0000fde9" + "0200" + MP_REACH
+    for behaviour in (CONTRAIL, RFC):
+        path = read(section, behaviour=behaviour, as4=False).reach[0].attributes.as_path
+        assert path.segments == ((2, (70000, 65001) if behaviour is CONTRAIL else (23456, 65001)),)
 
 
 def test_local_pref_from_ebgp() -> None:
@@ -276,12 +316,43 @@ def test_rfc_withdraws_classic_routes_too() -> None:
     assert received.faults == ["3/3 UPDATE message error: missing well-known attribute: NEXT_HOP: treat-as-withdraw"]
 
 
+UNREACH = "800f07000101180a0102"
+
+UNLOCATED: list[tuple[str, str]] = [
+    ("a fault and no route", "40010103" + "400200" + LOCAL_PREF),
+    ("a fault beside a withdrawal", "40010103" + UNREACH),
+    ("an overrun that may hide MP_REACH", IBGP + "c0080c00000001"),
+    ("an overrun of MP_REACH itself", IBGP + "800e0f000101040a00000100180a0102"),
+    ("an overrun behind a withdrawal", UNREACH + "c0080c00000001"),
+    ("a fault beside an MP_REACH without a route", "40010103" + "400200" + LOCAL_PREF + "800e09000101040a00000100"),
+    ("MP_UNREACH transitive beside another attribute", ORIGIN + "c0" + UNREACH[2:]),
+]
+
+
+@pytest.mark.parametrize(("_why", "attributes"), UNLOCATED, ids=[case[0] for case in UNLOCATED])
+def test_rfc_resets_when_the_routes_to_withdraw_may_be_hidden(_why: str, attributes: str) -> None:
+    """RFC 7606 5.2: beside a fault worse than attribute discard there must be a route announced, or nothing is sure."""
+    assert error(attributes, behaviour=RFC) == (3, 1, "")
+
+
+def test_rfc_withdrawals_that_need_no_reset() -> None:
+    """RFC 7606 5.2: only MP_UNREACH_NLRI, or a fault of the mildest kind, or a route of a family that is not ours."""
+    assert read("c0" + UNREACH[2:], behaviour=RFC).unreach[0].keys == [KEY]
+    assert read(UNREACH + "40060100", behaviour=RFC).unreach[0].keys == [KEY]
+    assert read("40010103" + "400200" + LOCAL_PREF + "800e0a400447040a0000010000", behaviour=RFC).reach == []
+
+
 DISCARDED: list[tuple[str, str, bool]] = [
     ("ATOMIC_AGGREGATE of 1 byte", IBGP + "40060100", True),
     ("AGGREGATOR of 7 bytes", IBGP + "c0070700fde90a000001", True),
     ("AGGREGATOR of 6 bytes with 4-byte AS", IBGP + "c00706fde90a000001", True),
     ("AS4_PATH that overruns", IBGP + "c0110402020001", True),
     ("AS4_AGGREGATOR of 6 bytes", IBGP + "c01206fde90a000001", True),
+    ("AS4_PATH with an empty segment", IBGP + "c011080201000111700200", True),
+    ("AS4_PATH with AS 0", IBGP + "c01106020100000000", True),
+    ("AS4_PATH with segment type 5", IBGP + "c01106050100011170", True),
+    ("AGGREGATOR with AS 0", IBGP + "c00708000000000a000001", True),
+    ("AS4_AGGREGATOR with AS 0", IBGP + "c01208000000000a000001", True),
     ("LOCAL_PREF of 3 bytes from eBGP", EBGP + "400503000064", False),
     ("ORIGINATOR_ID of 3 bytes from eBGP", EBGP + "800903000001", False),
     ("CLUSTER_LIST of 1 byte from eBGP", EBGP + "800a0101", False),
