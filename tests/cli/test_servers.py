@@ -33,9 +33,9 @@ def _timeless(value: Any) -> Any:
 
 
 def rows_of(file: LabFile) -> list[dict[str, Any]]:
-    lab = Lab(file, advertise=False)
+    lab = Lab(file, advertise=False, timeout=120)
     try:
-        lab.converge(timeout=60)
+        lab.converge(timeout=90)
         return l3vpn(lab)
     finally:
         lab.stop()

@@ -118,7 +118,7 @@ class Bench:
         while time.monotonic() < end:
             self.reactor.iterate(0.02)
 
-    def until(self, done: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    def until(self, done: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
         """Let the reactor run until `done`. AssertionError with the daemons' logs when it takes longer."""
         end = time.monotonic() + seconds
         while not done():

@@ -108,7 +108,7 @@ class Daemon:
         """True when it answers."""
         return True
 
-    def start(self, timeout: float = 20.0) -> None:
+    def start(self, timeout: float = 60.0) -> None:
         """Start and wait until it answers. AssertionError with its log when it does not."""
         with open(self.directory / "log", "ab") as log:
             self._process = subprocess.Popen(
@@ -151,7 +151,7 @@ class Daemon:
         return f"--- {self.name}\n{path.read_text(errors='replace')}" if path.exists() else ""
 
     def _run(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout

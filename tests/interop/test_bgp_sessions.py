@@ -267,7 +267,7 @@ def connections(local: str, remote: str) -> set[tuple[int, int]]:
 
 def wait_for_connection(source: str, destination: str, port: int) -> None:
     """Until somebody at `source` is connected to this port; our reactor does not turn meanwhile."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while not any(remote == port for _, remote in connections(source, destination)):
         assert time.monotonic() < end, "they do not connect"
         time.sleep(0.02)

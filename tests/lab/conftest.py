@@ -55,7 +55,7 @@ def run_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
     running: list[Lab] = []
 
     def start(file: LabFile, **options: Any) -> Lab:
-        lab = Lab(file, **options)
+        lab = Lab(file, **{"timeout": 90.0, **options})
         running.append(lab)
         return lab
 

@@ -16,7 +16,7 @@ import yaml
 from lab.conftest import demo_with
 
 COMMAND = [sys.executable, "-P", "-m", "contrail_emulator"]
-SECONDS = 60
+SECONDS = 120
 
 
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -190,7 +190,7 @@ def test_interrupted_before_its_checks_once_fails(lab_file: Path) -> None:
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 1 and "interrupted before the checks were done" in errors
 
 

@@ -23,7 +23,7 @@ GATEWAY_PREFIX = "203.0.113.0/24"
 def test_every_check_holds_with(kind: str, run_lab: RunLab) -> None:
     needs(kind)
     lab = run_lab(demo_with(kind))
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     found = [lab.call(lambda check=check: run(check, lab.driver.reactor)) for check in checks(lab.lab)]  # type: ignore[misc]
     assert len(found) == (3 if kind == "openbgpd" else 5)
     assert [result for result in found if not result.passed] == []
@@ -33,7 +33,7 @@ def test_every_check_holds_with(kind: str, run_lab: RunLab) -> None:
 def test_the_routers_own_view_has_our_vpn_routes(kind: str, run_lab: RunLab) -> None:
     needs(kind)
     lab = run_lab(demo_with(kind))
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     routes = lab.call(lab.lab.routers["gateway"].routes)
     assert len(routes) == 3
     text = " ".join(routes)
@@ -45,7 +45,7 @@ def test_the_routers_own_view_has_our_vpn_routes(kind: str, run_lab: RunLab) -> 
 
 def test_a_vpn_route_carries_what_a_real_control_node_gives_it(run_lab: RunLab) -> None:
     lab = run_lab(demo_with())
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     (route,) = lab.control["control-1"].routes("bgp.l3vpn.0", "10.1.0.4/32")
     assert route["prefix"] == "10.255.2.2:1:10.1.0.4/32"
     (path,) = route["paths"]
@@ -72,7 +72,7 @@ def test_every_form_of_target_and_rd_leaves_the_router_as_it_was_written(
     blue = file.networks[0].model_copy(update={"route_targets": (target,)})
     gateway = gateway.model_copy(update={"routes": routes})
     lab = run_lab(file.model_copy(update={"bgp_peers": (gateway,), "networks": (blue, *file.networks[1:])}))
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     (route,) = lab.control["control-1"].routes("bgp.l3vpn.0", GATEWAY_PREFIX)
     assert route["prefix"] == f"{distinguisher}:{GATEWAY_PREFIX}"
     assert target in route["paths"][0]["communities"]
@@ -81,7 +81,7 @@ def test_every_form_of_target_and_rd_leaves_the_router_as_it_was_written(
 def test_gateway_killed_and_back(run_lab: RunLab) -> None:
     """Killed with SIGKILL: its route is withdrawn everywhere; started again: the session and the route return."""
     lab = run_lab(demo_with())
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     router = lab.lab.routers["gateway"]
     control = lab.control["control-1"]
     assert router.process is not None and router.process.transport is not None
@@ -95,19 +95,19 @@ def test_gateway_killed_and_back(run_lab: RunLab) -> None:
             GATEWAY_PREFIX in compute.prefixes(blue) for compute in agents
         )
 
-    lab.wait_for("the gateway's route gone", gone, 10)
+    lab.wait_for("the gateway's route gone", gone, 90)
     lab.call(router.start)
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     assert control.neighbor("gateway")["flap_count"] == flaps + 1
     assert lab.machine("vm1").ping(lab.machine("vm2").address).received == 1
 
 
 def test_agent_leaves_and_its_routes_go(run_lab: RunLab) -> None:
     lab = run_lab(demo_with())
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     lab.call(lab.lab.computes["compute-2"].agent.stop)
     control = lab.control["control-1"]
-    lab.wait_for("vm2's route gone", lambda: not control.routes("bgp.l3vpn.0", "10.1.0.4/32"), 10)
+    lab.wait_for("vm2's route gone", lambda: not control.routes("bgp.l3vpn.0", "10.1.0.4/32"), 90)
     other = lab.lab.computes["compute-1"]
     lab.wait_for(
         "vm2 gone at compute-1", lambda: "10.1.0.4/32" not in other.prefixes("default-domain:demo:blue:blue"), 10
@@ -117,7 +117,7 @@ def test_agent_leaves_and_its_routes_go(run_lab: RunLab) -> None:
 def test_configuration_changes_while_it_runs(run_lab: RunLab) -> None:
     """Red imports blue's target from now on: only what that touches is sent, and the networks are joined."""
     lab = run_lab(demo_with())
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     config = lab.lab.config
     assert config is not None
     for name, targets in (
@@ -132,7 +132,7 @@ def test_configuration_changes_while_it_runs(run_lab: RunLab) -> None:
 
         lab.call(change)
     compute = lab.lab.computes["compute-1"]
-    lab.wait_for("blue in red", lambda: "10.1.0.4/32" in compute.prefixes("default-domain:demo:red:red"), 10)
+    lab.wait_for("blue in red", lambda: "10.1.0.4/32" in compute.prefixes("default-domain:demo:red:red"), 90)
     assert lab.machine("vm1").ping(lab.machine("vm3").address).received == 1
 
 
@@ -150,14 +150,14 @@ def test_configuration_changes_while_it_runs(run_lab: RunLab) -> None:
 def test_a_peer_that_sends_garbage(garbage: bytes, run_lab: RunLab) -> None:
     """It gets a NOTIFICATION or a closed connection; the gateway's session and everything else stay up."""
     lab = run_lab(demo_with())
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     node = lab.file.control_nodes[0]
     flaps = lab.control["control-1"].neighbor("gateway")["flap_count"]
     for port in (node.bgp_port, node.xmpp_port):
         with socket.create_connection((str(node.address), port), timeout=5) as peer:
             peer.sendall(garbage)
             lab.run_for(0.2)
-    lab.converge(timeout=5)
+    lab.converge(timeout=90)
     assert lab.control["control-1"].neighbor("gateway")["flap_count"] == flaps
     assert lab.machine("vm1").ping(lab.machine("vm2").address).received == 1
 
@@ -184,7 +184,7 @@ def test_names_as_long_as_names_may_be(kind: str, run_lab: RunLab) -> None:
     file = demo_with(kind)
     gateway = file.bgp_peers[0].model_copy(update={"name": "g" * 63})
     lab = run_lab(file.model_copy(update={"name": "l" * 63, "bgp_peers": (gateway,)}))
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
 
 
 def test_a_folder_too_deep_for_a_socket_is_one_line(run_lab: RunLab, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_router_that_dies_at_once_does_not_hang_the_lab(run_lab: RunLab, monkeyp
 
 def test_stopping_leaves_nothing(tmp_path: Path) -> None:
     lab = Lab(demo_with(), capture=tmp_path / "lab.pcapng")
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     router = lab.lab.routers["gateway"]
     directory = lab.lab.directory
     assert directory is not None

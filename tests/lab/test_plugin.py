@@ -10,7 +10,7 @@ from contrail_emulator.lab.sync import Lab
 
 @pytest.mark.lab("two.yaml")
 def test_ping(lab: Lab) -> None:
-    lab.converge(timeout=20)
+    lab.converge(timeout=90)
     there = lab.machine("vm2").address
     assert str(there) == "10.1.0.252", "the writer allocates downward from below the DNS address"
     assert lab.machine("vm1").ping(there).received == 1
@@ -26,7 +26,7 @@ def test_a_failing_test_shows_capture_and_events(pytester: pytest.Pytester) -> N
 
         @pytest.mark.lab("two.yaml")
         def test_fails(lab):
-            lab.converge(timeout=20)
+            lab.converge(timeout=90)
             assert False
         """
     )

@@ -41,7 +41,7 @@ def namespace() -> Iterator[str]:
 
 def test_a_real_kernel_pings_through_the_forwarding_model(namespace: str, run_lab: Callable[..., Lab]) -> None:
     lab = run_lab(on_tap(demo_with(), "vm1"))
-    lab.converge(timeout=30)
+    lab.converge(timeout=90)
     config = lab.lab.config
     assert config is not None
 
@@ -61,7 +61,7 @@ def test_a_real_kernel_pings_through_the_forwarding_model(namespace: str, run_la
     if shutil.which("ping") is None:
         return
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ping:
-        lab.wait_for("ping to end", lambda: ping.poll() is not None, 15)
+        lab.wait_for("ping to end", lambda: ping.poll() is not None, 90)
         assert ping.stdout is not None
         assert "0% packet loss" in ping.stdout.read()
 
@@ -70,7 +70,7 @@ def test_without_privileges_it_is_one_line(run_lab: Callable[..., Lab], monkeypa
     monkeypatch.setattr("contrail_emulator.vrouter_model.ports.tap._DEVICE", "/dev/net/absent")
     lab = run_lab(on_tap(demo_with(), "vm1"))
     with pytest.raises(LabError, match="machine vm1: cannot make TAP device tap-vm1"):
-        lab.converge(timeout=10)
+        lab.converge(timeout=90)
 
 
 def test_a_tap_machine_acts_for_itself(run_lab: Callable[..., Lab], namespace: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from lab.conftest import demo_with
-from pcap.evidence import Tshark, find_tshark
+from pcap.evidence import Tshark, find_tshark, streams
 
 from contrail_emulator.lab.checks import CheckResult, checks, run
 from contrail_emulator.lab.model import LabFile
@@ -23,6 +23,9 @@ from contrail_emulator.lab.wireshark import options
 
 BLUE = "default-domain:demo:blue:blue"
 GATEWAY_PREFIX = "203.0.113.0/24"
+UNDISTURBED = 4
+CONNECTIONS = 5
+"""Two of XMPP, two of XMPP with DNS, one of BGP."""
 LAST = b"tcpdump has seen everything that came before this"
 
 
@@ -71,10 +74,30 @@ class Tcpdump:
         self.process.communicate()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On one worker, so that the demo runs once."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group("demo capture"))
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """The demo lab: started, converged, checked, stopped."""
-    folder = tmp_path_factory.mktemp("demo")
+    """A run of the demo lab in which each connection was made once.
+
+    On a busy machine both sides of a BGP session connect at once, or a connection takes longer than its timer allows:
+    that is in order, but what is told here is the run without.
+    """
+    for _ in range(UNDISTURBED):
+        run = _run(tmp_path_factory.mktemp("demo"))
+        if len(streams(run.path)) == CONNECTIONS:
+            break
+    return run
+
+
+def _run(folder: Path) -> DemoRun:
+    """Start the lab, converge, check, stop."""
     file = demo_with()
     program = shutil.which("tcpdump", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     why = "tcpdump is not installed" if program is None else "" if os.geteuid() == 0 else "tcpdump needs root"
@@ -83,8 +106,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
         network = ".".join(str(file.control_nodes[0].address).split(".")[:2])
         tcpdump = Tcpdump(program, network, folder / "tcpdump.pcap")
     try:
-        with Lab(file, capture=folder / "demo.pcapng") as lab:
-            lab.converge(timeout=30)
+        with Lab(file, capture=folder / "demo.pcapng", timeout=90) as lab:
+            lab.converge(timeout=90)
             results = tuple(lab.call(lambda check=check: run(check, lab.driver.reactor)) for check in checks(lab.lab))  # type: ignore[misc]
             computes = lab.lab.computes.values()
             lab.wait_for("the route is back", lambda: all(GATEWAY_PREFIX in each.prefixes(BLUE) for each in computes))

@@ -119,8 +119,9 @@ def test_every_connection_opens_and_closes_as_tcp_does(demo: DemoRun) -> None:
     found = streams(demo.path)
     node = demo.file.control_nodes[0]
     assert demo.file.dns is not None
-    ports = sorted(stream.server[1] for stream in found)
-    assert ports == sorted([node.xmpp_port] * 2 + [demo.file.dns.xmpp_port] * 2 + [node.bgp_port])
+    ports = [stream.server[1] for stream in found]
+    assert ports.count(node.xmpp_port) == ports.count(demo.file.dns.xmpp_port) == 2
+    assert ports.count(node.bgp_port) + ports.count(demo.file.bgp_peers[0].port) == 1, "whoever was first"
     for stream in found:
         assert stream.flags[:3] == [("client", "S"), ("server", "SA"), ("client", "A")]
         assert stream.sent and stream.answered
