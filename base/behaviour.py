@@ -40,6 +40,12 @@ class Behaviour:
     require_multiprotocol_capability: bool = _peculiarity(
         "bgp.md 1.5", "An OPEN without any MP capability is refused with 2/7; otherwise it means IPv4 unicast."
     )
+    refuse_own_identifier_from_ebgp: bool = _peculiarity(
+        "bgp.md 1.5", "An OPEN with our own identifier gets 2/3 from any peer; RFC 6286 allows it across ASes."
+    )
+    short_open_fault_data: bool = _peculiarity(
+        "bgp.md 1.5", "2/1 has one data byte and 2/7 none; RFC 4271 6.2 and RFC 5492 5 ask for more."
+    )
     accept_as_trans_without_as4: bool = _peculiarity(
         "bgp.md 1.5", "My-AS 23456 without capability 65 passes the AS check whatever AS is configured."
     )

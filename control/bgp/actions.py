@@ -122,14 +122,19 @@ def collision_outbound_wins_elsewhere(core: PeerCore, occurrence: Occurrence) ->
 
 
 def _inbound_wins(core: PeerCore, occurrence: Occurrence) -> bool:
-    """The side with the higher identifier keeps the connection it opened (RFC 4271 6.8)."""
     message = occurrence.open
-    return core.connections.collide and message is not None and message.identifier > core.speaker.identifier
+    return core.connections.collide and message is not None and _peer_is_higher(core, message)
 
 
 def _outbound_wins(core: PeerCore, occurrence: Occurrence) -> bool:
     message = occurrence.open
-    return core.connections.collide and message is not None and message.identifier <= core.speaker.identifier
+    return core.connections.collide and message is not None and not _peer_is_higher(core, message)
+
+
+def _peer_is_higher(core: PeerCore, message: Open) -> bool:
+    """The side with the higher identifier (RFC 4271 6.8), then the higher AS (RFC 6286 2.3), keeps what it opened."""
+    theirs = message.identifier, core.settings.autonomous_system
+    return theirs > (core.speaker.identifier, core.local_as)
 
 
 def close_in_progress(core: PeerCore, occurrence: Occurrence) -> bool:

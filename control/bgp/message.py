@@ -135,11 +135,12 @@ class Open:
         return frame(MessageType.OPEN, body)
 
     @classmethod
-    def read(cls, body: bytes) -> Open:
+    def read(cls, body: bytes, behaviour: Behaviour = CONTRAIL) -> Open:
         """Raises MessageError: version 2/1, hold time of 1 or 2 s 2/6, other parameters 2/4, overruns 2/0."""
         version, my_as, hold_time = body[0], body[1] << 8 | body[2], body[3] << 8 | body[4]
         if version != VERSION:
-            raise MessageError(Code.OPEN, OpenError.UNSUPPORTED_VERSION, bytes((VERSION,)), f"version {version}")
+            ours = VERSION.to_bytes(1 if behaviour.short_open_fault_data else 2, "big")
+            raise MessageError(Code.OPEN, OpenError.UNSUPPORTED_VERSION, ours, f"version {version}")
         if hold_time in (1, 2):
             raise MessageError(Code.OPEN, OpenError.UNACCEPTABLE_HOLD_TIME, b"", f"hold time {hold_time}")
         if len(body) != 10 + body[9]:
@@ -256,7 +257,7 @@ def decode(type: int, body: bytes, behaviour: Behaviour = CONTRAIL) -> Message:
     if type == MessageType.KEEPALIVE:
         return Keepalive()
     if type == MessageType.OPEN:
-        return Open.read(body)
+        return Open.read(body, behaviour)
     if type == MessageType.NOTIFICATION:
         return Notification(body[0], body[1], body[2:])
     return RouteRefresh(body[0] << 8 | body[1], body[3], body[2], body[4:])

@@ -57,11 +57,14 @@ def _capabilities(
 
 def check(message: Open, speaker: SpeakerSettings, peer: PeerSettings, behaviour: Behaviour) -> None:
     """Raises MessageError 2/3, 2/2 or 2/7, tried in this order."""
-    if message.identifier in (0, speaker.identifier):
+    own_refused = behaviour.refuse_own_identifier_from_ebgp or peer.autonomous_system == local_as(speaker, peer)
+    if not message.identifier or (own_refused and message.identifier == speaker.identifier):
         raise MessageError(Code.OPEN, OpenError.BAD_IDENTIFIER, b"", "identifier 0 or our own")
     _check_as(message, speaker, peer, behaviour)
     if not agreed(message, speaker, peer, behaviour).families:
-        raise MessageError(Code.OPEN, OpenError.UNSUPPORTED_CAPABILITY, b"", "no address family in common")
+        wanted = b"".join(Multiprotocol.of(family).encode() for family in Family if family in peer.families)
+        data = b"" if behaviour.short_open_fault_data else wanted
+        raise MessageError(Code.OPEN, OpenError.UNSUPPORTED_CAPABILITY, data, "no address family in common")
 
 
 def _check_as(message: Open, speaker: SpeakerSettings, peer: PeerSettings, behaviour: Behaviour) -> None:

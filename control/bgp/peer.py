@@ -367,7 +367,7 @@ class PeerCore:
     def _open(self, now: float, connection: Connection, body: bytes) -> None:
         self.counters.rx.open += 1
         try:
-            message = Open.read(body)
+            message = Open.read(body, self.behaviour)
             opening.check(message, self.speaker, self.settings, self.behaviour)
         except MessageError as error:
             self.counters.errors.open_error += 1

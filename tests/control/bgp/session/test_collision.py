@@ -78,6 +78,22 @@ def test_collision_3a_duplicate_identifier() -> None:
     assert driver.at(State.IDLE)
 
 
+@pytest.mark.parametrize("asn", [64511, 64513])
+@pytest.mark.parametrize("heard_on", [1, 2])
+def test_collision_of_equal_identifiers_is_decided_by_the_as(asn: int, heard_on: int) -> None:
+    """RFC 6286 2.3: the connection of the speaker with the larger AS number stays."""
+    driver = Driver(RFC, autonomous_system=asn).reach(State.OPEN_SENT)
+    driver.accept()
+    driver.take()
+    driver.say(heard_on, an_open(OURS_ID, asn=asn))
+    lost, kept = (1, 2) if asn > 64512 else (2, 1)
+    assert driver.take()[:2] == [f"{lost}: NOTIFICATION 6/7", f"close {lost}"]
+    if heard_on != kept:
+        driver.say(kept, an_open(OURS_ID, asn=asn))
+    driver.say(kept, KEEPALIVE)
+    assert driver.at(State.ESTABLISHED)
+
+
 @pytest.mark.parametrize("profile_rfc", [False, True])
 def test_collision_says_why_in_profile_contrail(profile_rfc: bool) -> None:
     driver = Driver(RFC) if profile_rfc else Driver()

@@ -87,6 +87,12 @@ def test_startup_phase_is_a_fifth_of_the_end_of_rib_time(at: float) -> None:
     assert restart.restarting is (at < 60)
 
 
+def refused(message: Open, behaviour: Behaviour, **peer: Any) -> MessageError:
+    with pytest.raises(MessageError) as caught:
+        opening.check(message, SPEAKER, replace(PEER, **peer), behaviour)
+    return caught.value
+
+
 def judged(message: Open, behaviour: Behaviour = CONTRAIL, speaker: SpeakerSettings = SPEAKER, **peer: Any) -> str:
     try:
         opening.check(message, speaker, replace(PEER, **peer), behaviour)
@@ -104,7 +110,7 @@ ONLY_MP = (Multiprotocol.of(Family.INET),)
     [
         (GOOD, "ok", "ok"),
         (replace(GOOD, identifier=0), "2/3", "2/3"),
-        (replace(GOOD, identifier=0x0A000005), "2/3", "2/3"),
+        (replace(GOOD, identifier=0x0A000005), "2/3", "ok"),
         (replace(GOOD, identifier=0, my_as=1, capabilities=()), "2/3", "2/3"),
         (replace(GOOD, my_as=1), "2/2", "2/2"),
         (replace(GOOD, my_as=1, capabilities=()), "2/2", "2/2"),
@@ -122,6 +128,21 @@ ONLY_MP = (Multiprotocol.of(Family.INET),)
 def test_open_validation(message: Open, contrail: str, rfc: str) -> None:
     assert judged(message) == contrail
     assert judged(message, RFC) == rfc
+
+
+def test_our_own_identifier_from_an_internal_peer() -> None:
+    """RFC 6286 2.1: only inside the AS are identifiers unique."""
+    message = Open.make(64512, 90, 0x0A000005, (Multiprotocol.of(Family.INET), FourOctetAs(64512)))
+    assert judged(message, RFC, autonomous_system=64512) == "2/3"
+    message = Open.make(64513, 90, 0x0A000005, (Multiprotocol.of(Family.INET), FourOctetAs(64513)))
+    assert judged(message, RFC, local_as=64513) == "2/3"
+
+
+def test_no_common_family_names_those_we_want_in_profile_rfc() -> None:
+    """RFC 5492 5: the NOTIFICATION MUST contain the capabilities that caused it."""
+    message = replace(GOOD, capabilities=(Multiprotocol.of(Family.E_VPN),))
+    assert refused(message, RFC).data.hex() == "010400010001" + "010400010080"
+    assert refused(message, CONTRAIL).data == b""
 
 
 def test_capability_65_is_not_looked_at_without_four_byte_as() -> None:
@@ -163,6 +184,10 @@ def test_version_fault_names_our_version() -> None:
     driver.core.feed(1, bytes(message))
     driver.core.process(0, 1, 1)
     assert Write(1, bytes.fromhex("ff" * 16 + "0016 03 02 01 04")) in driver.core.outputs
+    driver = Driver(RFC).reach(State.OPEN_SENT)
+    driver.core.feed(1, bytes(message))
+    driver.core.process(0, 1, 1)
+    assert Write(1, bytes.fromhex("ff" * 16 + "0017 03 02 01 0004")) in driver.core.outputs
 
 
 def test_as4_needs_both_sides() -> None:

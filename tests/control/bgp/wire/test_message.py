@@ -122,6 +122,11 @@ def test_open_faults(body: str, expected: tuple[int, int, bytes]) -> None:
     assert error(1, bytes.fromhex(body)) == expected
 
 
+def test_version_fault_in_profile_rfc_names_ours_in_two_bytes() -> None:
+    """RFC 4271 6.2; a control node sends one byte (reference/bgp.md 1.5)."""
+    assert error(1, bytes.fromhex("03fc00005a0aff000100"), RFC) == (2, 1, b"\x00\x04")
+
+
 def test_open_of_a_control_node() -> None:
     """reference/bgp.md 1.4: one parameter, capabilities in this order."""
     message = Open.make(
