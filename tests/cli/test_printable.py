@@ -15,6 +15,7 @@ from contrail_emulator.cli.printable import print_anywhere, printable
 @pytest.mark.parametrize(
     ("encoding", "shown"),
     [("utf-8", "✓ a ↔ b · vm é 東…"), ("latin-1", "ok a - b · vm é ?..."), ("ascii", "ok a - b - vm ? ?...")],
+    ids=["utf-8", "latin-1", "ascii"],
 )
 def test_signs_have_stand_ins_where_the_encoding_lacks_them(encoding: str, shown: str) -> None:
     written = io.BytesIO()
