@@ -142,6 +142,14 @@ def test_the_attribute_of_a_link_is_its_value() -> None:
     assert read == ("value", {"direction": "both", "vlan_tag": 7})
 
 
+def test_texts_and_numbers_that_the_api_server_would_refuse_reach_the_agent() -> None:
+    """A newer one may have written them; without them the agent would have the whole property unset."""
+    value = {"forwarding_mode": "l9", "vxlan_network_identifier": 1 << 24}
+    (element,) = to_xml("virtual-network", "virtual_network_properties", value)
+    assert b"<forwarding-mode>l9</forwarding-mode>" in element
+    assert from_xml("virtual-network", etree.fromstring(element)) == ("virtual_network_properties", value)
+
+
 def test_unusual_spellings() -> None:
     assert to_xml("node", "node_type", "private")[0].startswith(b"<node_type>")
     assert from_xml("node", etree.fromstring(b"<node_type>private</node_type>")) == ("node_type", "private")
