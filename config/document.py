@@ -44,14 +44,48 @@ def parse(text: str, name: str = "document") -> list[dict[str, Any]]:
     objects = value.get("objects") if isinstance(value, dict) else None
     if not isinstance(objects, list):
         raise DocumentError(f"{name}: expected an object with a list called objects")
+    places: dict[Key, int] = {}
     for place, obj in enumerate(objects):
         where = f"{name}: objects[{place}]"
-        if not isinstance(obj, dict) or not isinstance(obj.get("type"), str):
-            raise DocumentError(f"{where}: expected an object with a type")
-        fq_name = obj.get("fq_name")
-        if not isinstance(fq_name, list) or not fq_name or not all(isinstance(part, str) for part in fq_name):
-            raise DocumentError(f"{where}: fq_name: expected a list of texts")
+        key = _check(obj, where)
+        if key in places:
+            raise DocumentError(f"{where}: {key[0]} {':'.join(key[1])} is objects[{places[key]}] already")
+        places[key] = place
     return objects
+
+
+def _check(obj: Any, where: str) -> Key:
+    """Is it shaped like an object, whatever it says? Gives what it is called."""
+    if not isinstance(obj, dict) or not isinstance(obj.get("type"), str):
+        raise DocumentError(f"{where}: expected an object with a type")
+    if not _is_name(obj.get("fq_name")):
+        raise DocumentError(f"{where}: fq_name: expected a list of texts")
+    if not isinstance(obj.get("parent_type", ""), str):
+        raise DocumentError(f"{where}: parent_type: expected a text")
+    for field, value in obj.items():
+        if not isinstance(field, str):
+            raise DocumentError(f"{where}: {field}: expected the name of a property")
+        if field.endswith("_refs") and not _are_references(value):
+            raise DocumentError(f"{where}: {field}: expected a list of references, each with `to`, a list of texts")
+    return _dashes(obj["type"]), tuple(obj["fq_name"])
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, str) and _is_text(part) for part in value)
+
+
+def _is_text(value: str) -> bool:
+    """A lone surrogate, which an escape can make, is no text."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _are_references(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and (_is_name(entry.get("to")) or ("to" not in entry and "uuid" in entry))
+        for entry in value
+    )
 
 
 def render(objects: list[dict[str, Any]]) -> str:
@@ -122,11 +156,22 @@ async def diff(writer: Writer, objects: list[dict[str, Any]]) -> list[Difference
             if field in ("type", "uuid") or field in GIVEN_BY_SYSTEM:
                 continue
             have = stored.get(field)
+            meant = await _meant(writer, obj["type"], uuid, field, wanted)
             if field.endswith("_refs"):
-                wanted, have = _sorted(_references(wanted)), _sorted(_references(have or []))
-            if wanted != have:
+                wanted, have = _sorted(_references(wanted or [])), _sorted(_references(have or []))
+                meant = _sorted(_references(meant or []))
+            if meant != have:
                 found.append(Difference(obj["type"], name, field, wanted, have))
     return found
+
+
+async def _meant(writer: Writer, type_name: str, uuid: str, field: str, value: Any) -> Any:
+    """What `load` would store of a field: left out members of a subnet filled in, numbers given as text as numbers."""
+    try:
+        meant = await writer.completed(type_name, uuid, {field: value})
+    except WriterError:
+        return value  # what cannot be loaded differs
+    return meant.get(field, value)
 
 
 def _is_back(writer: Writer, type_name: str, field: str) -> bool:

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
+from twisted.logger import Logger
+
 from contrail_emulator.config.ids import Allocator, Exhausted, subnet_pool
 from contrail_emulator.config.layout import StoredObject
 
 from .draft import Draft
 from .errors import BadRequest, Conflict
 from .hooks import Hook
-from .networks import SYSTEM_NETWORKS, subnet_of
+from .networks import SYSTEM_NETWORKS, pools_of, subnet_of
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class Subnet:
 class AddressHook(Hook):
     """What instance-ip and floating-ip share. Subclasses say where the network and the address stand."""
 
+    log = Logger()
     address_property = ""
     family_property = ""
 
@@ -51,20 +54,50 @@ class AddressHook(Hook):
     def filled(self, draft: Draft, subnet: Subnet) -> None:
         """The draft has its address: complete it further."""
 
+    async def before_update(self, stored: StoredObject, draft: Draft) -> None:
+        wanted = draft.properties.get(self.address_property)
+        if self.address_property not in draft.properties or wanted == stored.properties.get(self.address_property):
+            return
+        network = await self._network_of_stored(stored)
+        if network is None:
+            return
+        if not wanted:
+            raise BadRequest(f"{stored.type.name} {stored.name}: {self.address_property}: expected an address")
+        subnet, address = await self._take(draft, await self.subnets(network), wanted)
+        draft.properties[self.address_property] = address
+        self.filled(draft, subnet)
+
+    async def after_update(self, stored: StoredObject, draft: Draft) -> None:
+        if draft.properties.get(self.address_property) not in (None, stored.properties.get(self.address_property)):
+            await self._free(stored)
+
     async def after_delete(self, stored: StoredObject) -> None:
-        address = stored.properties.get(self.address_property)
+        await self._free(stored)
+
+    async def _network_of_stored(self, stored: StoredObject) -> list[str] | None:
         draft = Draft(stored.type, stored.uuid, stored.fq_name, stored.parent)
         for link in stored.references:
             draft.references.setdefault(link.type, []).append(link)
         network = await self.network_of(draft)
-        if not address or network is None or network in SYSTEM_NETWORKS:
+        return None if network in SYSTEM_NETWORKS else network
+
+    async def _free(self, stored: StoredObject) -> None:
+        """Give back the address of a row, which may be anybody's: what makes no sense was never taken."""
+        try:
+            address = ip_address(stored.properties.get(self.address_property) or "")
+        except ValueError:
+            return
+        network = await self._network_of_stored(stored)
+        if network is None or await self.writer.find("virtual-network", network) is None:
             return
         for subnet in await self.subnets(network):
-            if ip_address(address) in subnet.network:
-                await subnet.allocator.free(int(ip_address(address)), stored.uuid)
+            if address in subnet.network:
+                await subnet.allocator.free(int(address), stored.uuid)
 
     async def subnets(self, network: list[str]) -> list[Subnet]:
-        """The subnets of a network, in the order of its references."""
+        """The subnets of a network, in the order of its references; of a row that somebody else wrote, those that can
+        be used.
+        """
         uuid = await self.writer.find("virtual-network", network)
         stored = await self.writer.load(uuid) if uuid is not None else None
         if stored is None:
@@ -73,8 +106,12 @@ class AddressHook(Hook):
         for link in stored.references:
             if link.type == "network-ipam":
                 for entry in (link.attribute or {}).get("ipam_subnets") or []:
-                    if entry.get("subnet"):
+                    if not entry.get("subnet"):
+                        continue
+                    try:
                         found.append(self._subnet(":".join(network), entry))
+                    except (BadRequest, ValueError) as error:
+                        self.log.warn("virtual-network {name}: {error}", name=":".join(network), error=error)
         return found
 
     def _subnet(self, name: str, entry: dict[str, Any]) -> Subnet:
@@ -83,10 +120,7 @@ class AddressHook(Hook):
         for key in ("default_gateway", "dns_server_address"):
             if entry.get(key):
                 reserved.add(int(ip_address(entry[key])))
-        ranges = tuple(
-            (int(ip_address(pool["start"])), int(ip_address(pool["end"])))
-            for pool in entry.get("allocation_pools") or []
-        )
+        ranges = pools_of(network, entry)
         allocator = self.writer.address_allocator(
             subnet_pool(name, network), not entry.get("addr_from_start"), frozenset(reserved), ranges
         )

@@ -24,8 +24,14 @@ class Hook:
     async def after_create(self, draft: Draft) -> None:
         """Make what belongs to the object."""
 
+    def complete(self, stored: StoredObject | None, draft: Draft) -> None:
+        """Fill in what is left out and follows from the rest; takes no ids. Nothing is `stored` before a creation."""
+
     async def before_update(self, stored: StoredObject, draft: Draft) -> None:
         """Complete or refuse a change."""
+
+    async def after_update(self, stored: StoredObject, draft: Draft) -> None:
+        """Give back what the change let go of."""
 
     async def before_delete(self, stored: StoredObject) -> None:
         """Refuse a deletion."""

@@ -1,10 +1,12 @@
 """virtual-network: network id, subnets, default routing instance (reference/config.md 3.8)."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from contrail_emulator.config.ids import VIRTUAL_NETWORKS, Allocator, Exhausted
-from contrail_emulator.config.layout import StoredObject
+from contrail_emulator.config.layout import Link, StoredObject
 
 from .draft import Draft
 from .errors import BadRequest, Conflict, Forbidden
@@ -17,6 +19,7 @@ SYSTEM_NETWORKS = (
     ["default-domain", "default-project", "ip-fabric"],
     ["default-domain", "default-project", "__link_local__"],
 )
+NO_ADDRESS = ("0.0.0.0", "::")
 
 
 def subnet_of(entry: dict[str, Any]) -> IPv4Network | IPv6Network:
@@ -38,6 +41,17 @@ def service_addresses(network: IPv4Network | IPv6Network, from_start: bool) -> t
     return str(network[-2]), str(network[-3])
 
 
+def pools_of(network: IPv4Network | IPv6Network, entry: dict[str, Any]) -> tuple[tuple[int, int], ...]:
+    """The allocation pools of one IpamSubnetType as first and last address; BadRequest when one is no such range."""
+    found = []
+    for pool in entry.get("allocation_pools") or []:
+        start, end = pool.get("start") or "", pool.get("end") or ""
+        if not _inside(start, network) or not _inside(end, network) or int(ip_address(start)) > int(ip_address(end)):
+            raise BadRequest(f"allocation_pools: expected addresses of {network}, the first one first: {start} {end}")
+        found.append((int(ip_address(start)), int(ip_address(end))))
+    return tuple(found)
+
+
 class NetworkHook(Hook):
     """Hooks of virtual-network."""
 
@@ -54,7 +68,7 @@ class NetworkHook(Hook):
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
         await self._check_targets(draft)
         self._share(draft)
-        self.fill_subnets(draft)
+        self.complete(None, draft)
         allocator = self.allocator()
         try:
             number = await allocator.allocate(draft.name)
@@ -79,7 +93,7 @@ class NetworkHook(Hook):
         if number is not None and number != stored.properties.get("virtual_network_network_id"):
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
         await self._check_targets(draft)
-        self.fill_subnets(draft)
+        self.complete(stored, draft)
         if "virtual_network_properties" in draft.properties:
             old = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
             new = (draft.properties["virtual_network_properties"] or {}).get("vxlan_network_identifier")
@@ -131,8 +145,12 @@ class NetworkHook(Hook):
             raise BadRequest(f"virtual-network {draft.name}: VNI {number} is in use")
         draft.undo.append(lambda: allocator.free(number, owner))
 
-    def fill_subnets(self, draft: Draft) -> None:
-        """Give every subnet its gateway, DNS address, uuid and pools; refuse subnets that overlap."""
+    def complete(self, stored: StoredObject | None, draft: Draft) -> None:
+        """Give every subnet its gateway, DNS address, uuid and pools; refuse subnets that overlap.
+
+        A subnet that was there keeps its uuid: addresses name it.
+        """
+        uuids = _subnet_uuids(stored.references if stored is not None else ())
         seen: list[IPv4Network | IPv6Network] = []
         for reference in draft.references.get("network-ipam", ()):
             for entry in (reference.attribute or {}).get("ipam_subnets") or []:
@@ -143,22 +161,39 @@ class NetworkHook(Hook):
                     if network.version == other.version and network.overlaps(other):
                         raise BadRequest(f"virtual-network {draft.name}: overlapping addresses {network} and {other}")
                 seen.append(network)
-                self._fill_subnet(draft, entry, network)
+                self._fill_subnet(draft, entry, network, uuids.get(network))
 
-    def _fill_subnet(self, draft: Draft, entry: dict[str, Any], network: IPv4Network | IPv6Network) -> None:
+    def _fill_subnet(
+        self, draft: Draft, entry: dict[str, Any], network: IPv4Network | IPv6Network, uuid: str | None
+    ) -> None:
         entry["subnet"] = {"ip_prefix": str(network.network_address), "ip_prefix_len": network.prefixlen}
         from_start = bool(entry.get("addr_from_start"))
         entry["addr_from_start"] = from_start
         gateway, dns = service_addresses(network, from_start)
         entry["default_gateway"] = entry.get("default_gateway") or gateway
         entry["dns_server_address"] = entry.get("dns_server_address") or dns
-        entry["subnet_uuid"] = entry.get("subnet_uuid") or str(self.writer.uuid())
+        entry["subnet_uuid"] = entry.get("subnet_uuid") or uuid or str(self.writer.uuid())
         entry["allocation_pools"] = entry.get("allocation_pools") or []
         if entry.get("enable_dhcp") is None:
             entry["enable_dhcp"] = True
         for name in ("default_gateway", "dns_server_address"):
-            if entry[name] and not _inside(entry[name], network):
+            if entry[name] and entry[name] not in NO_ADDRESS and not _inside(entry[name], network):
                 raise BadRequest(f"virtual-network {draft.name}: {name}: expected an address of {network}")
+        try:
+            pools_of(network, entry)
+        except BadRequest as error:
+            raise BadRequest(f"virtual-network {draft.name}: {error}") from error
+
+
+def _subnet_uuids(references: Iterable[Link]) -> dict[IPv4Network | IPv6Network, str]:
+    """The uuid of each subnet of a network that is stored, whoever wrote it."""
+    found: dict[IPv4Network | IPv6Network, str] = {}
+    for reference in references:
+        for entry in (reference.attribute or {}).get("ipam_subnets") or [] if reference.type == "network-ipam" else []:
+            if entry.get("subnet_uuid"):
+                with suppress(BadRequest):
+                    found[subnet_of(entry)] = entry["subnet_uuid"]
+    return found
 
 
 def _inside(text: str, network: IPv4Network | IPv6Network) -> bool:
@@ -166,4 +201,4 @@ def _inside(text: str, network: IPv4Network | IPv6Network) -> bool:
         address = ip_address(text)
     except ValueError:
         return False
-    return address in network or address.is_unspecified
+    return address in network

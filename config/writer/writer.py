@@ -295,7 +295,24 @@ class Writer:
         await self._write_change(stored, mutations, given)
         await self._announce("UPDATE", found, uuid, stored.fq_name)
         await self._announce_ends(found, ends)
+        await self._hook(found).after_update(stored, draft)
         return True
+
+    async def completed(self, type_name: str, uuid: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """What `update` would make of these changes, as `read` shows it; nothing is written."""
+        found = self._type(type_name)
+        stored = await self._must_load(found, uuid)
+        properties, references = self._split(found, stored.name, changes)
+        draft = Draft(found, uuid, stored.fq_name, stored.parent)
+        for name, value in properties.items():
+            draft.properties[name] = self._property(found, stored.name, name, value)
+        draft.references = await self._references(found, stored.name, references)
+        self._hook(found).complete(stored, draft)
+        result = dict(draft.properties)
+        for target, links in draft.references.items():
+            shown = [{"to": await self.name_of(link.uuid), "uuid": link.uuid, "attr": link.attribute} for link in links]
+            result[f"{self._object_type(target)}_refs"] = shown
+        return result
 
     async def ref_update(
         self,

@@ -32,9 +32,23 @@ def test_any_order_loads_and_a_second_time_changes_nothing() -> None:
     two = site.find("bgp-router", "default-domain", "default-project", "ip-fabric", "__default__", "two")
     assert two is not None and two["bgp_router_refs"][0]["to"][-1] == "one"
     published = site.bus.published
-    without_subnets = [obj for obj in objects if obj["type"] != "virtual-network"]
-    assert site.run(load(site.writer, without_subnets)) == (0, 0)
+    assert site.run(diff(site.writer, objects)) == []
+    assert site.run(load(site.writer, objects)) == (0, 0)
     assert site.bus.published == published
+
+
+def test_a_subnet_keeps_its_uuid_which_addresses_name() -> None:
+    site = Site()
+    site.run(load(site.writer, parse(TEXT)))
+    address = site.find("instance-ip", "ip")
+    wider = parse(TEXT.replace("ip_prefix_len: 24}", "ip_prefix_len: 24}, dns_server_address: 10.1.0.7"))
+    (found,) = site.run(diff(site.writer, wider))
+    assert (found.name, found.field) == ("default-domain:demo:blue", "network_ipam_refs")
+    assert site.run(load(site.writer, wider)) == (0, 1)
+    network = site.find("virtual-network", *DEMO, "blue")
+    assert network is not None and address is not None
+    (subnet,) = network["network_ipam_refs"][0]["attr"]["ipam_subnets"]
+    assert subnet["dns_server_address"] == "10.1.0.7" and subnet["subnet_uuid"] == address["subnet_uuid"]
 
 
 def test_a_dump_loads_into_an_empty_store_and_gives_the_same_dump() -> None:
@@ -65,6 +79,15 @@ def test_differences_name_object_and_field() -> None:
         ("[]", "expected an object with a list called objects"),
         ("objects: [5]", r"objects\[0\]: expected an object with a type"),
         ("objects: [{type: project}]", r"objects\[0\]: fq_name: expected a list of texts"),
+        ('objects: [{type: project, fq_name: ["\\udcff"]}]', r"objects\[0\]: fq_name: expected a list of texts"),
+        ("objects: [{type: project, fq_name: [a], 5: 6}]", r"objects\[0\]: 5: expected the name of a property"),
+        ("objects: [{type: project, fq_name: [a], parent_type: 7}]", r"objects\[0\]: parent_type: expected a text"),
+        ("objects: [{type: project, fq_name: [a], tag_refs: 7}]", r"objects\[0\]: tag_refs: expected a list of ref"),
+        ("objects: [{type: project, fq_name: [a], tag_refs: [{to: [[7]]}]}]", r"objects\[0\]: tag_refs: expected a l"),
+        (
+            "objects: [{type: virtual-DNS, fq_name: [a, b]}, {type: virtual_DNS, fq_name: [a, b]}]",
+            r"objects\[1\]: virtual-DNS a:b is objects\[0\] already",
+        ),
     ],
 )
 def test_a_wrong_document_says_where(text: str, message: str) -> None:

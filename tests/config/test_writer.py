@@ -1,11 +1,14 @@
 """The writer does what the API server does beside storing (reference/config.md 3.2, 3.7-3.10)."""
 
+import json
 import uuid as uuid_module
 from typing import Any
 
 import pytest
 
 from contrail_emulator.config.ids import ROUTE_TARGETS, VIRTUAL_NETWORKS
+from contrail_emulator.config.layout import UUID_TABLE
+from contrail_emulator.config.store import Put
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO, FABRIC
 from contrail_emulator.config.writer import BadRequest, Conflict, Forbidden, NotFound, WriterError
@@ -228,6 +231,56 @@ def test_allocation_pools_and_ipv6(site: Site) -> None:
     with pytest.raises(Conflict):
         site.address("three", "blue", "p")
     assert site.address("six", "blue", "p", instance_ip_family="v6") == "fd00::ffff:ffff:ffff:fffc"
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [{"start": "x", "end": "y"}, {"start": "10.2.0.9"}, {"start": "10.2.0.9", "end": "10.2.0.5"},
+     {"start": "10.9.0.5", "end": "10.9.0.9"}],
+)  # fmt: skip
+def test_pools_that_make_no_sense_are_refused_and_passed_over_in_a_row(site: Site, pool: dict[str, str]) -> None:
+    site.project()
+    subnets = [
+        {"subnet": {"ip_prefix": "10.2.0.0", "ip_prefix_len": 24}, "allocation_pools": [pool]},
+        {"subnet": {"ip_prefix": "10.1.0.0", "ip_prefix_len": 24}},
+    ]
+    reference = {"to": [*DEMO, "ipam"], "attr": {"ipam_subnets": subnets}}
+    with pytest.raises(BadRequest, match=r"virtual-network default-domain:demo:blue: allocation_pools: expected addr"):
+        site.create("virtual-network", *DEMO, "blue", network_ipam_refs=[reference])
+    blue, ipam = site.network("blue"), site.find("network-ipam", *DEMO, "ipam")
+    assert ipam is not None
+    value = json.dumps({"attr": {"ipam_subnets": subnets}})
+    site.run(site.store.write([Put(UUID_TABLE, blue, f"ref:network_ipam:{ipam['uuid']}", value)]))
+    site.interface("port", "blue")
+    assert site.address("ip", "blue", "port") == "10.1.0.254"
+
+
+def test_an_address_that_is_none_in_a_row_does_not_keep_it_from_being_deleted(site: Site) -> None:
+    site.network("blue", "10.1.0.0/24")
+    site.interface("port", "blue")
+    site.address("ip", "blue", "port")
+    found = site.find("instance-ip", "ip")
+    assert found is not None
+    site.run(site.store.write([Put(UUID_TABLE, found["uuid"], "prop:instance_ip_address", '"10.1.0.300"')]))
+    site.run(site.writer.delete("instance-ip", found["uuid"]))
+    assert site.find("instance-ip", "ip") is None
+
+
+def test_a_changed_address_is_taken_and_the_old_one_given_back(site: Site) -> None:
+    site.network("blue", "10.1.0.0/24")
+    for name in ("one", "two"):
+        site.interface(name, "blue")
+    assert (site.address("one", "blue", "one"), site.address("two", "blue", "two")) == ("10.1.0.252", "10.1.0.251")
+    one = site.find("instance-ip", "one")
+    assert one is not None
+    for taken in ("10.1.0.251", "10.1.0.254", "10.9.0.1"):
+        with pytest.raises(WriterError):
+            site.run(site.writer.update("instance-ip", one["uuid"], {"instance_ip_address": taken}))
+    site.run(site.writer.update("instance-ip", one["uuid"], {"instance_ip_address": "10.1.0.9"}))
+    site.interface("three", "blue")
+    assert site.address("three", "blue", "three") == "10.1.0.252"
+    with pytest.raises(Conflict):
+        site.address("four", "blue", "three", instance_ip_address="10.1.0.9")
 
 
 def test_overlapping_subnets_are_refused(site: Site) -> None:
