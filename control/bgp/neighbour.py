@@ -71,6 +71,7 @@ class Peer:
         self._logged_state = self.core.state
         self._unfinished: set[int] = set()
         self._next_turn: Any = None
+        self._refreshes: set[Family] = set()
         self._backlog = 0
 
     # --- for users ----------------------------------------------------------------------------------------------------
@@ -291,6 +292,7 @@ class Peer:
             self._backlog = 0
             self.core.unblock(self.reactor.seconds())
             self._perform_all()
+            self._tell_refreshes()
             self._handler.unblocked(self)
 
     def connect_failed(self, number: int, reason: Failure) -> None:
@@ -335,6 +337,8 @@ class Peer:
         try:
             while self.core.outputs:
                 self._perform(self.core.outputs.popleft())
+                if not self.core.outputs:
+                    self._tell_refreshes()
         finally:
             self._performing = False
         self._note_state()
@@ -364,6 +368,7 @@ class Peer:
             handler.established(self)
         elif isinstance(output, outputs.SessionDown):
             self._paused = False
+            self._refreshes.clear()
             self._log.info("{peer}: session ended, {why}", peer=self.name, why=output.reason.text)
             self._when_done(handler.closed(self, output.reason))
         elif isinstance(output, outputs.EndOfRib):
@@ -373,7 +378,14 @@ class Peer:
         elif isinstance(output, outputs.SweepStale):
             self._when_done(handler.sweep_stale(self))
         elif isinstance(output, outputs.RefreshRequested):
-            handler.refresh(self, output.family)
+            self._refreshes.add(output.family)
+
+    def _tell_refreshes(self) -> None:
+        """Each family asked for, once for all requests read together, and only when the peer takes bytes."""
+        if self._refreshes and not self.core.blocked:
+            wanted, self._refreshes = self._refreshes, set()
+            for family in sorted(wanted):
+                self._handler.refresh(self, family)
 
     def _note_state(self) -> None:
         if self.core.state is not self._logged_state:

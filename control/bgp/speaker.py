@@ -155,6 +155,8 @@ class Speaker:
         The exact match serves labs that run several peers on one loopback address; a control node knows only the rest.
         """
         where = ip_address(address)
+        if where.version == 6 and where.ipv4_mapped is not None:
+            where = where.ipv4_mapped
         ordinary = sorted(
             (peer for peer in self._peers.values() if not peer.settings.bgpaas),
             key=lambda peer: (ip_address(peer.settings.address).packed, peer.settings.port, peer.name),

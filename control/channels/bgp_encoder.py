@@ -20,7 +20,7 @@ class BgpEncoder:
     """Whole messages, which may travel together in one write.
 
     `build_errors` counts routes that no message can carry: their attributes leave no room, or their next hop is none
-    for the family. Such a route is left out (reference/bgp.md 4.7).
+    for the family (reference/bgp.md 4.7). Such a route is withdrawn, for peers may have an earlier version of it.
     """
 
     joins = True
@@ -54,7 +54,7 @@ class BgpEncoder:
             self.build_errors += 1
             if self.build_errors == 1:
                 self.log.warn("{table}: a route not sent: {error}; more are counted only", table=table, error=error)
-            return ()
+            return update.write_withdrawn(family, [routes[0][0]], self._behaviour)
 
     def reach_olist(
         self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Olist]]

@@ -13,6 +13,7 @@ from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.settings import FamilySettings, PeerSettings
+from contrail_emulator.control.bgp.update import write_withdrawn
 from contrail_emulator.control.channels.bgp_encoder import BgpEncoder
 from contrail_emulator.control.channels.bgp_peer import Local, PeerChannel
 from contrail_emulator.control.routing import GroupKey
@@ -215,26 +216,28 @@ def test_end_of_rib_is_held_back_at_the_start(bench: Bench) -> None:
     assert bench.clock.getDelayedCalls() == []
 
 
-def test_a_route_that_no_message_can_carry_is_left_out_and_others_go() -> None:
+def test_a_route_that_no_message_can_carry_is_withdrawn_and_others_go() -> None:
+    """RFC 4271 9.2: it is not advertised; an earlier version of it must not stay with the peers."""
     encoder, key = BgpEncoder(), GroupKey(encoding="bgp", peer_type="ibgp")
     huge = attributes(*range(1, 1100))
-    assert encoder.reach(VPN, Family.INET_VPN, "", key, [(KEY, ((huge, LABEL),))]) == ()
+    gone, other_gone = (write_withdrawn(Family.INET_VPN, [nlri]) for nlri in (KEY, OTHER_KEY))
+    assert encoder.reach(VPN, Family.INET_VPN, "", key, [(KEY, ((huge, LABEL),))]) == gone
     assert encoder.build_errors == 1
     without = attributes().replace(next_hop=b"")
-    assert not encoder.reach(
-        VPN, Family.INET_VPN, "", key, [(KEY, ((without, LABEL),)), (OTHER_KEY, ((without, LABEL),))]
-    )
+    both = [(KEY, ((without, LABEL),)), (OTHER_KEY, ((without, LABEL),))]
+    assert encoder.reach(VPN, Family.INET_VPN, "", key, both) == [*gone, *other_gone]
     assert encoder.build_errors == 3
     tight = next(
         found
         for count in range(950, 1010)
-        if not BgpEncoder().reach(
+        if BgpEncoder().reach(
             VPN, Family.INET_VPN, "", key, [(KEY, (((found := attributes(*range(1, count))), LABEL),))]
         )
+        == gone
     )
     fits = bytes.fromhex("0001c00002630001") + b"\x00"
     messages = BgpEncoder().reach(VPN, Family.INET_VPN, "", key, [(KEY, ((tight, LABEL),)), (fits, ((tight, LABEL),))])
-    assert len(messages) == 1, "the shorter one fits"
+    assert [len(message) > 4000 for message in messages] == [False, True], "the shorter one fits"
 
 
 def test_a_path_without_next_hop_from_a_peer_does_not_stop_routing(bench: Bench) -> None:
@@ -249,6 +252,6 @@ def test_a_path_without_next_hop_from_a_peer_does_not_stop_routing(bench: Bench)
     bare = attributes(path=(65001,)).replace(next_hop=b"")
     made.received(update((Family.INET6_VPN, bare, [(key, LABEL)])))
     bench.flush()
-    assert taker.sent == []
+    assert taker.sent == write_withdrawn(Family.INET6_VPN, [key])
     assert list(agent.hear()[0]) == ["2/1 ::7/128"]
     assert BLUE in bench.core.instances

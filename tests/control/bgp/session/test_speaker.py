@@ -14,6 +14,7 @@ from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.logger import LogLevel, capturedLogs
 
 from contrail_emulator.base.behaviour import RFC
+from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.message import RouteRefresh
@@ -317,6 +318,8 @@ def test_exact_port_first_then_address_in_key_order() -> None:
     found = [node.speaker.find("127.0.5.5", port) for port in (3000, 2000, 999)]
     assert [peer.name if peer else None for peer in found] == ["a", "b", "c"]
     assert node.speaker.find("127.0.5.6", 3000) is None
+    found = [node.speaker.find(address, 3000) for address in ("::ffff:127.0.5.5", "::ffff:127.0.5.6")]
+    assert [peer.name if peer else None for peer in found] == ["a", None], "as a socket bound to :: names IPv4 peers"
 
 
 def test_bgpaas_client_is_known_by_its_source_port() -> None:
@@ -368,6 +371,36 @@ def test_route_refresh_in_profile_rfc() -> None:
     assert right.recorder.told[-1] == "refresh inet"
     assert right.peer.counters.rx.route_refresh == 2
     assert right.up
+
+
+def test_many_requests_for_a_family_at_once_are_one() -> None:
+    """Each costs a walk through the whole table."""
+    network = MemoryNetwork()
+    left, right = Node(network, 1, RFC), Node(network, 2, RFC)
+    join(network, left, right)
+    left.peer.send((RouteRefresh(1, 1).encode() + RouteRefresh(1, 128).encode()) * 25)
+    network.run(0.1)
+    assert right.recorder.told.count("refresh inet") == right.recorder.told.count("refresh inet-vpn") == 1
+    assert right.peer.counters.rx.route_refresh == 50
+
+
+def test_a_peer_that_asks_and_does_not_read_waits_for_its_routes() -> None:
+    """Requests must not pile up behind a transport that takes no more."""
+    network = MemoryNetwork()
+    left, right = Node(network, 1, RFC), Node(network, 2, RFC)
+    join(network, left, right)
+    (lazy,) = [transport for transport in network.live if transport.getHost().host == left.address]
+    lazy.pauseProducing()
+    while right.peer.send(update.end_of_rib(Family.INET, RFC)):
+        pass
+    for _ in range(100):
+        left.peer.send(RouteRefresh(1, 1).encode())
+        network.run(0.1)
+    assert right.peer.counters.rx.route_refresh == 100
+    assert "refresh inet" not in right.recorder.told
+    lazy.resumeProducing()
+    network.run(0.1)
+    assert right.recorder.told.count("refresh inet") == 1
 
 
 @pytest.mark.parametrize("subtype", [1, 2, 9])
