@@ -56,10 +56,10 @@ class AttributeSet:
     """
 
     __slots__ = (
-        "_last",
+        "_first",
+        "_first_slot",
         "_memo",
         "_ranking",
-        "_single",
         "_sticky_loses",
         "_targets",
         "attributes",
@@ -73,9 +73,9 @@ class AttributeSet:
         self.count = 0
         self.generation = 0
         self.llgr_stale = community.LLGR_STALE in attributes.communities
-        self._single: tuple[Attributes] | None = None
         self._memo: dict[Hashable, Any] | None = None
-        self._last: tuple[Hashable, Any] | None = None
+        self._first_slot: Hashable = None  # most sets are derived from once: no dictionary for that
+        self._first: Any = MISSING
         self._targets: tuple[bytes, ...] | None = None
         self._ranking: Ranking | None = None
         self._sticky_loses = sticky_loses
@@ -88,28 +88,21 @@ class AttributeSet:
             found = self._ranking = Ranking(self.attributes, self._sticky_loses)
         return found
 
-    @property
-    def single(self) -> tuple[Attributes]:
-        """The set alone in a tuple, as agents' groups take it."""
-        if self._single is None:
-            self._single = (self.attributes,)
-        return self._single
-
     def recall(self, slot: Hashable, generation: int) -> Any:
         """What `remember` kept under `slot` in this generation of the configuration, or MISSING."""
         if self.generation != generation:
             self.generation = generation
-            self._last = self._memo = None
+            self.forget()
             return MISSING
-        last = self._last
-        if last is not None and last[0] == slot:
-            return last[1]
+        if self._first_slot == slot:
+            return self._first
         return self._memo.get(slot, MISSING) if self._memo is not None else MISSING
 
     def remember(self, slot: Hashable, value: Any) -> None:
         """Keep something derived from the set until the configuration changes."""
-        if self._last is None:
-            self._last = (slot, value)  # most sets are derived from once: no dictionary for that
+        if self._first_slot is None:
+            self._first_slot = slot
+            self._first = value
             return
         if self._memo is None:
             self._memo = {}
@@ -117,7 +110,8 @@ class AttributeSet:
 
     def forget(self) -> None:
         """Drop everything derived."""
-        self._last = self._memo = None
+        self._first_slot = self._memo = None
+        self._first = MISSING
 
     @property
     def targets(self) -> tuple[bytes, ...]:
@@ -156,6 +150,7 @@ class AttributeTable:
         shared.count -= 1
         if not shared.count:
             del self._sets[shared.attributes.key]
+            shared.forget()  # whoever still holds the entry is not to keep tables alive
 
     def forget_memos(self) -> None:
         """Drop everything derived, so that nothing derived keeps a deleted table alive."""

@@ -214,6 +214,7 @@ class RoutingCore:
             if manager is not None:
                 manager.close()
         self.attributes.forget_memos()
+        self.replicator.forget_plans()
         if instance.settings.virtual_network_index:  # of these targets, the network may now be known
             self._touch_targets(instance.imports & set(instance.exports))
 

@@ -33,7 +33,6 @@ _UNFIT: Final = REFLECTED | 1 << AttributeType.COMMUNITIES
 """Attributes that ask for more than a reflector's plain answer, or forbid it."""
 _MAX_SLOTS: Final = 1024
 _NO_EXPORT: Final = (community.NO_EXPORT, community.NO_EXPORT_SUBCONFED)
-_WITH_LISTS: Final = (Family.E_VPN, Family.ERM_VPN)
 _UNICAST: Final = (Family.INET, Family.INET6)
 
 
@@ -222,16 +221,18 @@ class XmppExport:
         best = route.best
         if best is None or best.flags & INFEASIBLE:
             return None
-        if group.table.family in _WITH_LISTS and not (
+        if group.carries_lists and not (
             group.table.family is Family.E_VPN and evpn.is_for_agents(route.key)
         ):
             manager = self._core.managers.get(group.table)
             return manager.export(group, route) if manager is not None else None
         if best.next is None:
-            return best.shared.single, (best.payload,), group.all
+            return best.shared.attributes, best.payload, group.all
         seen: dict[tuple[bytes, bytes], Path] = {}
         for path in route.ecmp_paths():
             seen.setdefault((path.shared.attributes.next_hop, path.payload), path)
+        if len(seen) == 1:
+            return best.shared.attributes, best.payload, group.all
         return (
             tuple(path.shared.attributes for path in seen.values()),
             tuple(path.payload for path in seen.values()),

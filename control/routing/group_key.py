@@ -67,6 +67,15 @@ class SetEncoder(Protocol):
         """Messages that announce `routes`, (key, payload) pairs that all have these attributes."""
 
 
+class SingleEncoder(Protocol):
+    """`reach_single` of an encoder for agents, where it has one: `reach` for routes with one path each."""
+
+    def __call__(
+        self, family: Family, instance: str, attributes: Attributes, routes: Sequence[tuple[bytes, bytes]]
+    ) -> Sequence[bytes]:
+        """Messages that announce `routes`, (key, payload) pairs that all have these attributes."""
+
+
 class Member(Protocol):
     """Who a group sends to."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from contrail_emulator.control.bgp.family import Family
 
-from .group_key import Encoder, GroupKey, Member, SetEncoder
+from .group_key import Encoder, GroupKey, Member, SetEncoder, SingleEncoder
 from .ring import Advert, Marker, Reach, Walk, ready_beside
 from .source import Source
 
@@ -39,7 +39,8 @@ class Exporter(Protocol):
 
 
 Export = tuple[Any, Any, int]
-"""Attributes and payload, or over XMPP a tuple of each, or an Olist and nothing; and who is to have it, as bits."""
+"""Attributes and payload, or a tuple of each where several paths of equal cost go to agents, or an Olist and nothing;
+and who is to have it, as bits."""
 
 
 class Slot:
@@ -110,6 +111,7 @@ class UpdateGroup:
         """A small number that stands for the key where hashing the key itself would be too slow."""
         self.reflects = key.peer_type == "ibgp" and bool(key.cluster_id) and table.family is not Family.ROUTE_TARGET
         self.carries_trees = table.family is Family.ERM_VPN
+        self.carries_lists = key.encoding != "bgp" and table.family in (Family.E_VPN, Family.ERM_VPN)
         self.active = False
         self.all = 0
         """Bits of everyone who is a member now."""
@@ -126,7 +128,8 @@ class UpdateGroup:
         self._link_last(self.tail)
         self._encoder = encoder
         self._reach_set: SetEncoder | None = getattr(encoder, "reach_set", None)
-        self._exporter = exporter
+        self._reach_single: SingleEncoder | None = getattr(encoder, "reach_single", None)
+        self._export = exporter.__call__  # the method is called faster than the object
         self._settle = settle
         self._on_work = on_work
         self._behind: list[Marker] = []
@@ -281,7 +284,7 @@ class UpdateGroup:
 
     def changed(self, route: Route) -> None:
         """The route, or who may have it, changed."""
-        export = self._exporter(self, route) if route.best is not None else None
+        export = self._export(self, route) if route.best is not None else None
         advert = route.advert
         while advert is not None and advert.group is not self:
             advert = advert.following
@@ -297,22 +300,21 @@ class UpdateGroup:
         else:
             attributes, payload, mask = export
             if advert is None:
-                advert = Advert(self, route)
-                advert.following = route.advert
-                route.advert = advert
-            elif (
-                advert.mask
-                and advert.payload == payload
-                and (advert.attributes is attributes or advert.attributes == attributes)
-            ):
-                if advert.mask == mask:
-                    return
-                advert.current &= mask
+                advert = route.advert = Advert(self, route, attributes, payload, mask)
             else:
-                advert.current = 0
-            advert.attributes = attributes
-            advert.payload = payload
-            advert.mask = mask
+                if (
+                    advert.mask
+                    and advert.payload == payload
+                    and (advert.attributes is attributes or advert.attributes == attributes)
+                ):
+                    if advert.mask == mask:
+                        return
+                    advert.current &= mask
+                else:
+                    advert.current = 0
+                advert.attributes = attributes
+                advert.payload = payload
+                advert.mask = mask
         self._append(advert)
         if not self.active:
             self._wake()
@@ -462,13 +464,13 @@ class UpdateGroup:
         """Send what follows `marker` to its members: a slice, or up to the next marker whose members can be sent to."""
         bits = marker.bits
         ring = self._ring
-        reach = Reach(self)
+        reach = Reach()
         gone: dict[int, list[bytes]] = {}
         left = SLICE
         node = marker.next
         assert node is not None
         met: Marker | None = None
-        single = reach.single
+        carries_lists = self.carries_lists
         attributes: Any = None
         receivers = 0
         routes: list[Any] = []
@@ -488,13 +490,13 @@ class UpdateGroup:
             send = mask & ~advert.current & bits
             lose = told & ~mask & bits
             if send:
-                if single:
+                if carries_lists:
+                    reach.add(advert, send)
+                else:
                     if advert.attributes is not attributes or send != receivers:
                         attributes, receivers = advert.attributes, send
                         routes = reach.routes(attributes, send)
                     routes.append((advert.route.key, advert.payload))
-                else:
-                    reach.add(advert, send)
                 if not told or told == send:
                     advert.told = advert.current = send
                 else:
@@ -524,7 +526,7 @@ class UpdateGroup:
     def _walk(self, walk: Walk) -> int:
         """Compare the next slice of a walk's routes with what its members have. Returns how many there were."""
         bits = walk.bits
-        reach = Reach(self)
+        reach = Reach()
         gone: dict[int, list[bytes]] = {}
         start = walk.position
         end = min(start + SLICE, len(walk.routes))
@@ -546,7 +548,7 @@ class UpdateGroup:
 
     def _compare_one(self, route: Route, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
         advert = self.find(route)
-        export = self._exporter(self, route) if route.best is not None else None
+        export = self._export(self, route) if route.best is not None else None
         attributes: Any = None
         payload: Any = b""
         want = 0
@@ -556,11 +558,7 @@ class UpdateGroup:
         if advert is None:
             if not want:
                 return
-            advert = Advert(self, route)
-            advert.following = route.advert
-            route.advert = advert
-            advert.attributes = attributes
-            advert.payload = payload
+            advert = route.advert = Advert(self, route, attributes, payload, 0)
             first = self._ring.next
             assert first is not None
             self._link_advert_before(advert, first)
@@ -599,13 +597,16 @@ class UpdateGroup:
         batches: dict[int, list[bytes]] = {}
         table, counters = self.table, self.counters
         name, family, instance = table.name, table.family, table.instance.name
-        key, reach_set = self.key, self._reach_set
+        key, reach_set, reach_single = self.key, self._reach_set, self._reach_single
         for receivers, attributes, routes in reach.batches:
             counters["reach"] += len(routes)
-            if key.encoding != "bgp":
-                messages = self._encoder.reach(name, family, instance, key, routes)
+            if isinstance(attributes, tuple):
+                paths = [(nlri, tuple(zip(attributes, payloads, strict=True))) for nlri, payloads in routes]
+                messages = self._encoder.reach(name, family, instance, key, paths)
             elif reach_set is not None:
-                messages = reach_set(table.name, family, key, attributes, routes)
+                messages = reach_set(name, family, key, attributes, routes)
+            elif reach_single is not None:
+                messages = reach_single(family, instance, attributes, routes)
             else:
                 paths = [(nlri, ((attributes, payload),)) for nlri, payload in routes]
                 messages = self._encoder.reach(name, family, instance, key, paths)

@@ -88,7 +88,16 @@ class Path:
     )
 
     def __init__(
-        self, route: Route, source: Source, shared: AttributeSet, payload: bytes, flags: int, path_id: int, rd: bytes
+        self,
+        route: Route,
+        source: Source,
+        shared: AttributeSet,
+        payload: bytes,
+        flags: int,
+        path_id: int,
+        rd: bytes,
+        modified: float = 0.0,
+        primary: Path | None = None,
     ) -> None:
         self.route = route
         self.source = source
@@ -97,9 +106,9 @@ class Path:
         self.flags = flags
         self.path_id = path_id
         self.rd = rd
-        self.modified = 0.0
+        self.modified = modified
         self.next: Path | None = None
-        self.primary: Path | None = None
+        self.primary = primary
         self.replicas: tuple[Path, ...] = ()
 
     @property

@@ -40,6 +40,8 @@ class Replicator:
         """Instances by the targets they import."""
         self.exporters: dict[bytes, dict[Instance, None]] = {}
         """Instances by the targets they export."""
+        self._recent: tuple[AttributeSet, Table, SourceKind, int, Plan] | None = None
+        """The last plan for plain prefixes, and for what it was made: the next route mostly needs the same."""
 
     # --- who imports and exports what --------------------------------------------------------------------------------
 
@@ -57,6 +59,10 @@ class Replicator:
                 if not members:
                     del index[target]
 
+    def forget_plans(self) -> None:
+        """So that no plan keeps a deleted table alive."""
+        self._recent = None
+
     def networks_of(self, target: bytes) -> set[int]:
         """Indexes of the networks whose instances both import and export a target."""
         importers = self.importers.get(target, {})
@@ -73,6 +79,13 @@ class Replicator:
         best = route.best
         if best is None:
             return
+        if best.next is None:  # as most routes are
+            if best.primary is None:
+                if not best.flags & (INFEASIBLE | ALIASED):
+                    self._copy(route, best)
+                elif best.replicas:
+                    self._drop(best)
+            return
         usable = not best.flags & INFEASIBLE
         always = self._core.settings.always_compare_med
         path: Path | None = best
@@ -85,10 +98,15 @@ class Replicator:
                 ):
                     self._copy(route, path)
                 elif path.replicas:
-                    for replica in path.replicas:
-                        replica.route.table.remove_replica(replica)
-                    path.replicas = ()
+                    self._drop(path)
             path = path.next
+
+    @staticmethod
+    def _drop(path: Path) -> None:
+        """Take away all copies of a path."""
+        for replica in path.replicas:
+            replica.route.table.remove_replica(replica)
+        path.replicas = ()
 
     def _copy(self, route: Route, path: Path) -> None:
         table = route.table
@@ -96,20 +114,33 @@ class Replicator:
         old = path.replicas
         if not plan and not old:
             return
-        core = self._core
+        attributes = self._core.attributes
         if table.vpn:
-            key, rd = vpn_keys.to_vrf(table.family, route.key)
             vpn_key = b""
+            if table.prefixes:
+                key, rd = route.key[8:], route.key[:8]
+            else:
+                key, rd = vpn_keys.to_vrf(table.family, route.key)
         else:
             key = route.key
             rd = path.rd or table.instance.rd
-            vpn_key = vpn_keys.to_vpn(table.family, key, rd)
-        existing = {replica.route.table: replica for replica in old} if old else {}
+            vpn_key = rd + key if table.prefixes else vpn_keys.to_vpn(table.family, key, rd)
         replicas: list[Path] = []
+        if not old:
+            for target, wanted in plan:
+                if wanted.count:
+                    wanted.count += 1
+                    shared = wanted
+                else:
+                    shared = attributes.acquire(wanted.attributes)
+                replicas.append(target.add_replica(path, vpn_key if target.vpn else key, shared, rd))
+            path.replicas = tuple(replicas)
+            return
+        existing = {replica.route.table: replica for replica in old}
         for target, wanted in plan:
-            shared = core.attributes.acquire_set(wanted)
+            shared = attributes.acquire_set(wanted)
             target_key = vpn_key if target.vpn else key
-            replica = existing.pop(target, None) if existing else None
+            replica = existing.pop(target, None)
             if replica is not None and replica.rd == rd and replica.route.key == target_key:
                 target.change_replica(replica, shared)
             else:
@@ -123,18 +154,34 @@ class Replicator:
 
     def _plan(self, table: Table, key: bytes, path: Path) -> Plan:
         shared = path.shared
+        generation = self._core.generation
+        if table.prefixes:
+            recent = self._recent
+            source = path.source.kind
+            if (
+                recent is not None
+                and recent[0] is shared
+                and recent[1] is table
+                and recent[2] is source
+                and recent[3] == generation
+            ):
+                return recent[4]
+            plan = self._kept_plan(table, 0, shared, source)
+            self._recent = (shared, table, source, generation, plan)
+            return plan
         kind = key[0] if table.family in _STRICT else 0
         if table.family is Family.E_VPN and not vpn_keys.is_replicated(key, table.vpn):
             return ()
-        slot = (table, kind, path.source.kind)
+        return self._kept_plan(table, kind, shared, path.source.kind)
+
+    def _kept_plan(self, table: Table, kind: int, shared: AttributeSet, source: SourceKind) -> Plan:
+        """The plan kept with the attribute set, made when there is none."""
+        slot = (table, kind, source)
         found = shared.recall(slot, self._core.generation)
         if found is not MISSING:
             kept: Plan = found
             return kept
-        if table.vpn:
-            plan = self._from_vpn(table, kind, shared)
-        else:
-            plan = self._from_vrf(table, kind, shared, path.source.kind)
+        plan = self._from_vpn(table, kind, shared) if table.vpn else self._from_vrf(table, kind, shared, source)
         shared.remember(slot, plan)
         return plan
 

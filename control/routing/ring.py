@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 
 
 class Advert:
-    """What a group says, has said and is to say about one route."""
+    """What a group says, has said and is to say about one route. `following`: the advert of another group for it."""
 
     __slots__ = ("attributes", "current", "following", "group", "mask", "next", "payload", "prev", "route", "told")
 
-    def __init__(self, group: UpdateGroup, route: Route) -> None:
+    def __init__(self, group: UpdateGroup, route: Route, attributes: Any, payload: Any, mask: int) -> None:
+        """It comes before the adverts that the route has: make it `route.advert`."""
         self.group = group
         self.route = route
-        self.following: Advert | None = None  # the advert of another group for the same route
+        self.following: Advert | None = route.advert
         self.prev: Advert | Marker | None = None
         self.next: Advert | Marker | None = None
-        self.attributes: Any = None
-        self.payload: Any = b""
-        self.mask = 0
+        self.attributes = attributes
+        self.payload = payload
+        self.mask = mask
         self.told = 0
         self.current = 0
 
@@ -71,17 +72,16 @@ class Walk:
 class Reach:
     """Adverts collected for encoding, per attribute sets and receivers.
 
-    `batches` holds (receivers, attributes, routes) with (key, payload) routes of one attribute set for BGP; with
-    (key, paths) routes, and no attributes beside them, for agents. `single`: the former.
+    `batches` holds (receivers, attributes, routes) with (key, payload) routes of one attribute set, or with a tuple of
+    sets, and a tuple of payloads for each route, where agents are told several paths.
     """
 
-    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "batches", "olists", "single")
+    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "batches", "olists")
 
-    def __init__(self, group: UpdateGroup) -> None:
+    def __init__(self) -> None:
         self.batches: list[tuple[int, Any, list[Any]]] = []
         self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
         self._index: dict[int, dict[Any, list[Any]]] = {}
-        self.single = group.key.encoding == "bgp"
         self._attributes: Any = None
         self._receivers = 0
         self._routes: list[Any] = []
@@ -94,17 +94,14 @@ class Reach:
                 return
             self._attributes, self._receivers = attributes, receivers
             self._routes = self.routes(attributes, receivers)
-        if self.single:
-            self._routes.append((advert.route.key, advert.payload))
-        else:
-            self._routes.append((advert.route.key, tuple(zip(attributes, advert.payload, strict=True))))
+        self._routes.append((advert.route.key, advert.payload))
 
     def routes(self, attributes: Any, receivers: int) -> list[Any]:
         """Where the routes with these attributes are collected for these receivers."""
         index = self._index.get(receivers)
         if index is None:
             index = self._index[receivers] = {}
-        content = attributes.key if self.single else attributes
+        content = attributes if isinstance(attributes, tuple) else attributes.key
         found = index.get(content)
         if found is None:
             found = index[content] = []

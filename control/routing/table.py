@@ -48,6 +48,7 @@ INSTANCE_TABLES = {
     Family.INET_MVPN: "mvpn.0",
 }
 
+_PREFIXES: Final = (Family.INET, Family.INET6, Family.INET_VPN, Family.INET6_VPN)
 VPN_FAMILIES: Final = frozenset(VPN_OF.values())
 MANY_PATHS: Final = 64
 """More paths of one route than this are worth an index of their order."""
@@ -112,12 +113,14 @@ def _transitive(path: Path) -> bool:
 class Table:
     """All routes of one family in one instance (`instance` is the master's for `inet.0`, `bgp.l3vpn.0`, …).
 
-    `vpn` marks the master's tables that VRF tables replicate with. `paths` counts paths, copies included; `sources`
-    counts primary paths per source. `targets` finds the routes of a route target; it is kept only while somebody
-    needs it (`track_targets`).
+    `vpn` marks the master's tables that VRF tables replicate with; `prefixes` those whose keys are a plain prefix, and
+    in the VPN table the same behind an RD. `paths` counts paths, copies included; `sources` counts primary paths per
+    source. `targets` finds the routes of a route target; it is kept only while somebody needs it (`track_targets`).
     """
 
     __slots__ = (
+        "_met",
+        "_met_routes",
         "_ordered",
         "core",
         "family",
@@ -127,6 +130,7 @@ class Table:
         "master",
         "name",
         "paths",
+        "prefixes",
         "replicates",
         "routes",
         "secondary_paths",
@@ -144,6 +148,7 @@ class Table:
         self.vpn = vpn
         self.master = instance.master
         self._ordered: dict[Route, list[Path]] = {}  # of routes with many paths whose order is a total one
+        self.prefixes = family in _PREFIXES
         self.replicates = vpn or not instance.master
         self.routes: dict[bytes, Route] = {}
         self.paths = 0
@@ -152,6 +157,8 @@ class Table:
         self.groups: dict[GroupKey, UpdateGroup] = {}
         self.targets: dict[bytes, dict[Route, None]] = {}
         self.tracking = False
+        self._met: AttributeSet | None = None  # the set whose routes were tracked last, and where they are kept
+        self._met_routes: list[dict[Route, None]] = []
         self.listener: Callable[[Route], None] | None = None
         """Hears of every route that is processed, before the groups do."""
 
@@ -168,6 +175,7 @@ class Table:
     ) -> None:
         """Add or replace the paths of `source` for these (key, payload) pairs."""
         known = self.routes
+        tracking = self.tracking
         mark = self.core.dirty.append
         now = self.core.now
         added = 0
@@ -179,7 +187,7 @@ class Table:
             else:
                 path = route.find(source, path_id)
             if path is None:
-                path = Path(route, source, shared, payload, flags, path_id, rd)
+                path = Path(route, source, shared, payload, flags, path_id, rd, now)
                 shared.count += 1
                 added += 1
             elif (
@@ -196,7 +204,7 @@ class Table:
             else:
                 self._unlink(route, path)
                 if path.shared is not shared:
-                    if self.tracking:
+                    if tracking:
                         self._untrack(route, path)
                     shared.count += 1
                     self.core.attributes.release(path.shared)
@@ -204,13 +212,16 @@ class Table:
                 path.payload = payload
                 path.rd = rd
                 path.flags = flags
-            path.modified = now
+                path.modified = now
             if route.best is None:
                 route.best = path
             else:
                 self._insert(route, path)
-            if self.tracking:
-                self._track(route, path)
+            if tracking:
+                if self._met is not shared:
+                    self._meet(shared)
+                for tracked in self._met_routes:
+                    tracked[route] = None
             if not route.dirty:
                 route.dirty = True
                 mark(route)
@@ -247,22 +258,29 @@ class Table:
 
     def add_replica(self, primary: Path, key: bytes, shared: AttributeSet, rd: bytes) -> Path:
         """A copy of `primary` under `key`. Takes over one reference to `shared`."""
+        core = self.core
         route = self.routes.get(key)
         if route is None:
             route = self.routes[key] = Route(self, key)
-        path = Path(route, primary.source, shared, primary.payload, primary.flags, primary.path_id, rd)
-        path.primary = primary
-        path.modified = self.core.now
+        path = Path(
+            route, primary.source, shared, primary.payload, primary.flags, primary.path_id, rd, core.now, primary
+        )
         if route.best is None:
             route.best = path
+            # Copies are not copied: where nobody listens, there is nothing to do about a route with no other path.
+            heard = bool(self.groups) or self.listener is not None
         else:
             self._insert(route, path)
-        if self.tracking and self.vpn:
-            self._track(route, path)
+            heard = True
+        if self.vpn and self.tracking:
+            if self._met is not shared:
+                self._meet(shared)
+            for tracked in self._met_routes:
+                tracked[route] = None
         self.paths += 1
         self.secondary_paths += 1
-        if not route.dirty:
-            self.core.mark(route)
+        if heard and not route.dirty:
+            core.mark(route)
         return path
 
     def change_replica(self, path: Path, shared: AttributeSet) -> None:
@@ -383,11 +401,15 @@ class Table:
                     self._track(route, path)
 
     def _track(self, route: Route, path: Path) -> None:
-        for target in path.shared.targets:
-            routes = self.targets.get(target)
-            if routes is None:
-                routes = self.targets[target] = {}
-            routes[route] = None
+        if self._met is not path.shared:
+            self._meet(path.shared)
+        for tracked in self._met_routes:
+            tracked[route] = None
+
+    def _meet(self, shared: AttributeSet) -> None:
+        """Look up where the routes with the targets of a set are kept: at least one is added to each right away."""
+        self._met = shared
+        self._met_routes = [self.targets.setdefault(target, {}) for target in shared.targets]
 
     def _untrack(self, route: Route, path: Path) -> None:
         """Forget what only `path`, which is no longer in the list, carried."""
@@ -398,6 +420,7 @@ class Table:
             del routes[route]
             if not routes:
                 del self.targets[target]
+                self._met = None
 
     def __repr__(self) -> str:
         return f"<table {self.name}, {len(self.routes)} routes>"
