@@ -82,6 +82,10 @@ class Behaviour:
         "bgp.md 1.1", "A new connection of a peer that may restart ends the session by Cease/0 (RFC 4724 5: silently)."
     )
 
+    refuse_open_that_ends_restart: bool = _peculiarity(
+        "bgp.md 1.9", "An OPEN that breaks the rules of a restart is refused; RFC 4724 4.2 only drops stale routes."
+    )
+
     # --- BGP: what is read -------------------------------------------------------------------------------------------
     reset_on_malformed_attribute: bool = _peculiarity(
         "bgp.md 7.2", "Any attribute fault resets the session (RFC 4271); otherwise RFC 7606 treat-as-withdraw."

@@ -97,7 +97,7 @@ def _outbound_beside_inbound(core: PeerCore, occurrence: Occurrence) -> bool:
 
 def restart_refused(core: PeerCore, occurrence: Occurrence) -> bool:
     message = occurrence.open
-    if message is None or not core.helper.waits:
+    if message is None or not core.helper.waits or not core.behaviour.refuse_open_that_ends_restart:
         return False
     if collision_inbound_wins_elsewhere(core, occurrence) or collision_outbound_wins_elsewhere(core, occurrence):
         return False

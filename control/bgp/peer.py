@@ -88,8 +88,8 @@ class PeerCore:
     # --- inputs -------------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """Begin, or begin again after admin-down."""
-        if not self.held_down:
+        """Begin, or begin again after admin-down. A session that is up or coming up is left alone."""
+        if self.state is State.IDLE and not self.held_down:
             self.negotiated = None
             self.fire(Occurrence(Event.START, now))
 
@@ -441,7 +441,10 @@ class PeerCore:
         """Take over what the peer's OPEN says."""
         self.remote_open = message
         self.negotiated = opening.agreed(message, self.speaker, self.settings, self.behaviour)
-        self.helper.learn(opening.announced(message), self.negotiated.families)
+        announced = opening.announced(message)
+        if self.helper.refuses(announced, frozenset(self.negotiated.families)):
+            self.end_restart()  # profile rfc: else this session would not be
+        self.helper.learn(announced, self.negotiated.families)
 
     def session_gone(self) -> None:
         """No connection is left."""

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from control.bgp.session.core import FAMILIES, HELPER, KEEPALIVE, Driver, an_open, notification, restart
 
+from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import update
+from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.capability import GracefulRestart, RestartFamily
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
@@ -19,9 +21,11 @@ from contrail_emulator.control.bgp.settings import GracefulRestartSettings
 END_OF_RIBS = b"".join(update.end_of_rib(family) for family in FAMILIES)
 
 
-def helping(time: int = 120, long_lived: int = 0, notification: bool = True, **peer: Any) -> Driver:
+def helping(
+    time: int = 120, long_lived: int = 0, notification: bool = True, behaviour: Behaviour = CONTRAIL, **peer: Any
+) -> Driver:
     """An established session with a peer that may restart."""
-    driver = Driver(speaker={"graceful_restart": HELPER}, **peer)
+    driver = Driver(behaviour, speaker={"graceful_restart": HELPER}, **peer)
     driver.reach(State.ESTABLISHED, restart=restart(time, notification), long_lived=long_lived)
     driver.take()
     return driver
@@ -48,6 +52,32 @@ def test_lost_peer_comes_back_and_is_swept_at_end_of_rib() -> None:
     driver.say(driver.inbound, update.end_of_rib(Family.INET_VPN))
     assert driver.take() == ["end-of-rib inet-vpn", "sweep"]
     assert driver.waits_in(Phase.NONE)
+
+
+@pytest.mark.parametrize("long_lived", [0, 600], ids=["plain", "long-lived"])
+@pytest.mark.parametrize("assumed", [False, True], ids=["end-of-rib", "time-out"])
+def test_the_session_goes_on_after_the_sweep(long_lived: int, assumed: bool) -> None:
+    """Routes are read, keepalives sent, and what was negotiated is known, in the session that ended the restart."""
+    driver = helping(long_lived=long_lived)
+    driver.lose(1)
+    if long_lived:
+        driver.wait(121)
+    come_back(driver, restart(), long_lived)
+    for _ in range(20 if assumed else 0):
+        driver.wait(60)
+        driver.say(driver.inbound, KEEPALIVE)
+    driver.say(driver.inbound, END_OF_RIBS)
+    assert "sweep" in driver.take()
+    agreed = driver.core.negotiated
+    assert agreed is not None and agreed.families == FAMILIES
+    attributes = Attributes.make(next_hop=bytes((10, 0, 0, 1)), local_pref=100)
+    (message,) = update.write(Family.INET, attributes, [(b"\x08\x0a", b"")], True)
+    driver.say(driver.inbound, message)
+    assert driver.take() == ["update"]
+    driver.wait(31)
+    assert driver.take() == [f"{driver.inbound}: KEEPALIVE"]
+    driver.wait(60)
+    assert driver.at(State.IDLE), "and the hold timer runs"
 
 
 def test_lost_peer_never_comes_back() -> None:
@@ -197,6 +227,30 @@ def test_new_open_without_the_capability_ends_the_restart() -> None:
     assert driver.at(State.IDLE)
     come_back(driver, None)
     assert driver.at(State.ESTABLISHED)
+
+
+@pytest.mark.parametrize(
+    "capability",
+    [None, restart(forwarding=False), restart(families=FAMILIES[:1])],
+    ids=["none", "no F bit", "one family"],
+)
+@pytest.mark.parametrize("long_lived", [0, 600], ids=["plain", "long-lived"])
+def test_new_open_that_ends_the_restart_keeps_the_session_in_profile_rfc(
+    capability: GracefulRestart | None, long_lived: int
+) -> None:
+    """RFC 4724 4.2: stale routes go at once, the session is as good as any."""
+    driver = helping(behaviour=RFC, long_lived=long_lived)
+    driver.lose(1)
+    if long_lived:
+        driver.wait(121)
+        assert driver.waits_in(Phase.LLGR_TIMER)
+    driver.take()
+    come_back(driver, capability)
+    lines = driver.take()
+    assert driver.at(State.ESTABLISHED)
+    assert driver.waits_in(Phase.NONE)
+    assert lines.index("sweep") < lines.index(f"up {driver.inbound}")
+    assert not any("NOTIFICATION" in line for line in lines)
 
 
 def test_losing_collision_open_does_not_end_the_restart() -> None:
