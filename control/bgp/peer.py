@@ -181,7 +181,10 @@ class PeerCore:
             if kind == _UPDATE:
                 self._update(now, connection, body)
             else:
+                closes = self.unfinished_closes
                 self._message(now, connection, kind, body)
+                if self.unfinished_closes > closes:
+                    return True  # let stale routes be dealt with before the next message
         return True
 
     def tick(self, now: float, unread: bool = False) -> None:

@@ -293,6 +293,7 @@ def test_graceful_restart_keeps_and_sweeps(bench: Bench, router: type[Router], r
     bench.until(lambda: "sweep" in bench.routes.told, "End-of-RIB of all families", seconds=90)
     assert peer.state is State.ESTABLISHED
     assert peer.rows()["flap_count"] == 1
+    assert peer.negotiated is not None, "without it no UPDATE is read any more"
     record.held(router.name, SESSION, THEIR_RESTART)
 
 

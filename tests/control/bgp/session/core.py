@@ -113,7 +113,7 @@ class Driver:
     def say(self, number: int, data: bytes) -> None:
         self.core.feed(number, data)
         while self.core.process(self.now, number, 16):
-            pass
+            self.drain()
         self.drain()
 
     def lose(self, number: int) -> None:
