@@ -315,7 +315,20 @@ class UpdateGroup:
                 advert.attributes = attributes
                 advert.payload = payload
                 advert.mask = mask
-        self._append(advert)
+        # To the end of the ring.
+        ring = self._ring
+        before = advert.prev
+        if before is not None:
+            after = advert.next
+            assert after is not None
+            before.next = after
+            after.prev = before
+        last = ring.prev
+        assert last is not None
+        last.next = advert
+        advert.prev = last
+        advert.next = ring
+        ring.prev = advert
         if not self.active:
             self._wake()
 
@@ -347,22 +360,6 @@ class UpdateGroup:
         self.compare(routes, bit)
 
     # --- the ring ----------------------------------------------------------------------------------------------------
-
-    def _append(self, advert: Advert) -> None:
-        """Move an advert to the end of the ring."""
-        ring = self._ring
-        before = advert.prev
-        if before is not None:
-            after = advert.next
-            assert after is not None
-            before.next = after
-            after.prev = before
-        last = ring.prev
-        assert last is not None
-        last.next = advert
-        advert.prev = last
-        advert.next = ring
-        ring.prev = advert
 
     def _link_last(self, marker: Marker) -> None:
         self._link_before(marker, self._ring)
