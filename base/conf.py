@@ -39,6 +39,7 @@ class ConfFile:
     def __init__(self) -> None:
         self._values: dict[tuple[str, str], list[_Value]] = {}
         self._asked: set[tuple[str, str]] = set()
+        self._names: list[str] = []
 
     @classmethod
     def load(cls, *paths: str | Path) -> ConfFile:
@@ -126,6 +127,12 @@ class ConfFile:
 
         return tuple(dict.fromkeys(self._many(section, key, tuple(default), convert, "a list of ip:port")))
 
+    def wrong(self, section: str, key: str, message: str) -> ConfError:
+        """The error to raise for what a value means to its reader; names the files when the key is absent."""
+        values = self._values.get((section, key))
+        place = values[-1].place if values else ", ".join(self._names)
+        return ConfError(f"{place}: {section}.{key}: {message}" if place else f"{section}.{key}: {message}")
+
     def unknown(self) -> tuple[str, ...]:
         """One line for each key no getter asked for so far: call it after reading everything."""
         return tuple(
@@ -155,6 +162,7 @@ class ConfFile:
         )
 
     def _read(self, name: str, text: str) -> None:
+        self._names.append(name)
         section: str | None = None
         values: dict[tuple[str, str], list[_Value]] = {}
         for number, raw in enumerate(text.split("\n"), 1):
@@ -188,7 +196,7 @@ def _text_of(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfError(f"{path}:0: {error.strerror or error}") from None
+        raise ConfError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfError(f"{path}:{line}: expected UTF-8 text") from None

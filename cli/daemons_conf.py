@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from contrail_emulator.agent.settings import AgentSettings, DnsServerAddress, Timers
-from contrail_emulator.base.conf import ConfError, ConfFile
+from contrail_emulator.base.conf import ConfFile
 from contrail_emulator.base.servers import Endpoint, parse_servers
 from contrail_emulator.config.backends import (
     CASSANDRA_PORT,
@@ -224,7 +224,7 @@ def config_node_conf(conf: ConfFile) -> ConfigNodeConf:
     """Raises ConfError."""
     section = "DEFAULTS"
     if conf.boolean(section, "api_server_use_ssl", False):
-        raise ConfError(f"{section}.api_server_use_ssl: expected false: the emulator needs no API server")
+        raise conf.wrong(section, "api_server_use_ssl", "expected false: the emulator needs no API server")
     conf.choice(section, "kombu_ssl_version", "", TLS_VERSIONS)
     moved: list[str] = []
     cassandra = []
@@ -272,7 +272,7 @@ def agent_conf(conf: ConfFile) -> AgentConf:
     if not tunnel or tunnel == "0.0.0.0":
         tunnel = address
     if not _is_ipv4(tunnel) or (length and not (length.isdigit() and 0 < int(length) <= 32)):
-        raise ConfError(f"{host}.ip: expected ADDRESS/LENGTH, IPv4")
+        raise conf.wrong(host, "ip", "expected ADDRESS/LENGTH, IPv4")
     conf.choice("DEFAULT", "gateway_mode", "none", ("none", ""))
     conf.choice("DEFAULT", "agent_mode", "vrouter", ("vrouter",))
     emulator = "EMULATOR"
@@ -384,7 +384,7 @@ def _underlay(conf: ConfFile, tunnel: str, bind: str) -> tuple[tuple[str, str], 
     for word in conf.words("EMULATOR", "underlay"):
         address, equals, bound = word.partition("=")
         if not _is_ipv4(address) or (equals and not _is_ipv4(bound)):
-            raise ConfError(f"EMULATOR.underlay: {word}: expected TUNNEL=ADDRESS, IPv4")
+            raise conf.wrong("EMULATOR", "underlay", f"{word}: expected TUNNEL=ADDRESS, IPv4")
         pairs[address] = bound or address
     return tuple(pairs.items())
 
@@ -403,7 +403,7 @@ def _servers(conf: ConfFile, option: str, default: str, port: int) -> tuple[Endp
     try:
         return parse_servers(text, port)
     except ValueError as error:
-        raise ConfError(f"DEFAULTS.{option}: {error}") from error
+        raise conf.wrong("DEFAULTS", option, str(error)) from error
 
 
 def _none(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from contrail_emulator.base.conf import ConfError, ConfFile
+from contrail_emulator.base.conf import ConfFile
 from contrail_emulator.base.servers import Endpoint, ServerList
 
 from .bus import Bus, LocalBus, SqliteBus
@@ -51,7 +51,7 @@ class ConfigDbSettings:
         """The settings in a conf file; lists default to `host`. Raises ConfError."""
         section = next((name for name in SECTIONS if _given(conf, name)), SECTIONS[0])
         if conf.boolean(section, "config_db_use_etcd", False):
-            raise ConfError(f"{section}.config_db_use_etcd: expected false: the emulator does not do this")
+            raise conf.wrong(section, "config_db_use_etcd", "expected false: the emulator does not do this")
         conf.choice(section, "rabbitmq_ssl_version", "", TLS_VERSIONS)
         return cls(
             cassandra=conf.servers(section, "config_db_server_list", (Endpoint(host, CASSANDRA_PORT),), CASSANDRA_PORT),
@@ -95,7 +95,7 @@ def tls_files(
     try:
         files.context()
     except TlsError as error:
-        raise ConfError(f"{section}.{use}: {error}") from error
+        raise conf.wrong(section, use, str(error)) from error
     return files
 
 

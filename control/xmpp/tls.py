@@ -1,5 +1,6 @@
 """StartTLS contexts from certificate files (reference/xmpp.md 1.4)."""
 
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from OpenSSL import SSL
@@ -41,7 +42,10 @@ def _context(settings: TlsSettings, server: bool) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_options(_OPTIONS)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    files = [path for path in settings if path]
     try:
+        for path in files:
+            Path(path).open("rb").close()  # OpenSSL says of a file it cannot read no more than "system lib"
         if server:
             context.use_certificate_file(settings.certificate)
         else:
@@ -50,9 +54,10 @@ def _context(settings: TlsSettings, server: bool) -> SSL.Context:
         context.check_privatekey()
         if settings.ca:
             context.load_verify_locations(settings.ca)
+    except OSError as error:
+        raise TlsError(f"cannot use the TLS files {', '.join(files)}: {error.filename}: {error.strerror}") from None
     except SSL.Error as error:
-        files = ", ".join(path for path in settings if path)
-        raise TlsError(f"cannot use the TLS files {files}: {_text(error)}") from None
+        raise TlsError(f"cannot use the TLS files {', '.join(files)}: {_text(error)}") from None
     # A server asks for a certificate and checks what is given; a client without one passes. No host name is checked.
     context.set_verify(SSL.VERIFY_PEER if settings.ca else SSL.VERIFY_NONE, _verdict)
     return context
@@ -64,4 +69,4 @@ def _verdict(connection: SSL.Connection, certificate: object, error: int, depth:
 
 def _text(error: SSL.Error) -> str:
     parts = error.args[0] if error.args else []
-    return "; ".join(str(part[-1]) for part in parts if part) or "no such file or not PEM"
+    return "; ".join(str(part[-1]) for part in parts if part and part[-1]) or "not PEM"

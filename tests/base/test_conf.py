@@ -109,7 +109,7 @@ def test_keys_nobody_asked_for_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfError, match=r"none\.conf:0: No such file or directory$"):
+    with pytest.raises(ConfError, match=r"none\.conf: No such file or directory$"):
         ConfFile.load(tmp_path / "none.conf")
     (tmp_path / "latin.conf").write_bytes(b"[S]\nname = caf\xe9\n")
     with pytest.raises(ConfError, match=r"latin\.conf:2: expected UTF-8 text$"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,9 @@ def test_a_certificate_that_is_not_there_is_one_line(kind: str, tmp_path: Path) 
     done = call(kind, "-c", str(tmp_path / "x.conf"))
     assert (done.returncode, done.stdout) == (1, "")
     assert "/nowhere/c.pem" in done.stderr and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("contrail-emulator: cannot use the TLS files")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("contrail-emulator: cannot use the TLS files")
+    assert last.endswith("/nowhere/c.pem: No such file or directory")
 
 
 def test_tls_to_a_config_node_s_servers(tmp_path: Path) -> None:
@@ -184,6 +187,7 @@ def test_wrong_values_are_one_line(daemon: str, text: str, expected: str) -> Non
     with pytest.raises(ConfError) as caught:
         READERS[daemon](parse(text))
     assert expected in str(caught.value) and "\n" not in str(caught.value)
+    assert re.match(r"x\.conf:\d+: " if text else r"x\.conf: ", str(caught.value)), "which file and line"
 
 
 USAGE = [
