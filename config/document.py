@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from .schema import is_text
 from .writer import Writer, WriterError
 
 GIVEN_BY_SYSTEM = frozenset({"id_perms", "perms2", "virtual_network_network_id", "security_group_id"})
@@ -71,12 +72,7 @@ def _check(obj: Any, where: str) -> Key:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(part, str) and _is_text(part) for part in value)
-
-
-def _is_text(value: str) -> bool:
-    """A lone surrogate, which an escape can make, is no text."""
-    return not any("\ud800" <= char <= "\udfff" for char in value)
+    return isinstance(value, list) and bool(value) and all(is_text(part) for part in value)
 
 
 def _are_references(value: Any) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .schema import ObjectType, Property, Schema, SchemaError, check_property, check_reference
+from .schema import ObjectType, Property, Schema, SchemaError, check_property, check_reference, is_text
 from .store import Delete, Mutation, Put, Row
 
 UUID_TABLE = "obj_uuid_table"
@@ -85,7 +85,7 @@ def read_fq_name(row: Row) -> list[str]:
     if "fq_name" not in row:
         raise RowError("fq_name", "a column")
     value = _json("fq_name", row["fq_name"].value)
-    if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
+    if not isinstance(value, list) or not value or not all(is_text(part) for part in value):
         raise RowError("fq_name", "a list of texts")
     return value
 

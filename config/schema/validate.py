@@ -1,5 +1,6 @@
 """Is a value what the schema says? Every error names the object, the property and what was expected."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from .model import Member, ObjectType, Schema
 INTEGERS = frozenset({"integer", "unsignedLong"})
 MOST_DIGITS = 20
 """Of a number given as text: unsigned 64 bits, or signed."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SchemaError(ValueError):
@@ -120,11 +123,16 @@ def _simple(
         if len(limits) == 2 and not limits[0] <= number <= limits[1]:
             raise SchemaError(subject, field, f"a number from {limits[0]} to {limits[1]}", number)
         return number
-    if not isinstance(value, str):
+    if not is_text(value):
         raise SchemaError(subject, field, "a text", value)
     if enum and value not in enum:
         raise SchemaError(subject, field, f"one of {', '.join(map(str, enum))}", value)
     return value
+
+
+def is_text(value: object) -> bool:
+    """A text that can be written: JSON's escapes can make lone surrogates, which nothing can encode."""
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
 
 
 def _integer(subject: str, field: str, value: Any) -> int:

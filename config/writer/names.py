@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from contrail_emulator.config.schema import ObjectType
+from contrail_emulator.config.schema import ObjectType, is_text
 
 from .errors import BadRequest
 
@@ -77,7 +77,7 @@ def check_name(found: ObjectType, fq_name: Any) -> list[str]:
     last = fq_name[-1]
     if ":" in last and found.name != "route-target":
         raise BadRequest(f"{found.name} {last}: name: expected no colon")
-    if any(ord(char) < 0x20 and char not in "\t\n\r" for part in fq_name for char in part):
+    if any((ord(char) < 0x20 and char not in "\t\n\r") or not is_text(char) for part in fq_name for char in part):
         raise BadRequest(f"{found.name}: name: expected characters that XML can carry")
     return list(fq_name)
 

@@ -92,6 +92,7 @@ def test_legacy_rows_hold_the_attribute_bare() -> None:
         ({"fq_name": "[", "type": '"virtual_network"'}, "fq_name"),
         ({"fq_name": "[]", "type": '"virtual_network"'}, "fq_name"),
         ({"fq_name": '["a", 1]', "type": '"virtual_network"'}, "fq_name"),
+        ({"fq_name": '["a", "\\ud800"]', "type": '"virtual_network"'}, "fq_name"),
         ({"fq_name": '["a"]', "type": "7"}, "type"),
         ({"fq_name": '["a"]', "type": '"spaceship"'}, "type"),
         ({"fq_name": '["a"]'}, "type"),

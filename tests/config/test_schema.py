@@ -77,6 +77,7 @@ def test_derived_children_do_not_block() -> None:
         pytest.param("virtual-network", "mac_aging_time", "9" * 5000, "a whole number, not '99", id="many digits"),
         ("virtual-network", "is_shared", "yes", "expected true or false, not 'yes'"),
         ("virtual-network", "display_name", 7, "expected a text, not 7"),
+        pytest.param("virtual-network", "display_name", "\ud800", r"expected a text, not '\ud800'", id="surrogate"),
     ],
 )
 def test_a_wrong_value_names_object_field_and_what_was_expected(

@@ -361,6 +361,9 @@ def test_id_perms(site: Site) -> None:
         ("virtual-network", {"fq_name": ["x"]}, "expected at least two parts under a project"),
         ("virtual-network", {"fq_name": ["no", "such", "x"]}, "no project no:such"),
         ("virtual-network", {"fq_name": [*DEMO, "a:b"]}, "expected no colon"),
+        pytest.param(
+            "virtual-network", {"fq_name": [*DEMO, "\ud800"]}, "expected characters that XML can carry", id="surrogate"
+        ),
         ("virtual-network", {"fq_name": [*DEMO, "x"], "parent_type": "domain"}, "expected one of project, not domain"),
         ("virtual-network", {"fq_name": [*DEMO, "x"], "colour": 1}, "colour: expected a property of virtual-network"),
         ("virtual-network", {"fq_name": [*DEMO, "x"], "is_shared": "maybe"}, "is_shared: expected true or false"),
