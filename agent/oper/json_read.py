@@ -47,6 +47,12 @@ def integer(value: object, default: int = 0) -> int:
     return default
 
 
+def unsigned(value: object, bits: int, default: int = 0) -> int:
+    """A number that fits its field on the wire; another one, which a row may hold, counts as absent."""
+    number = integer(value, default)
+    return number if 0 <= number < 1 << bits else default
+
+
 def boolean(value: object, default: bool) -> bool:
     if isinstance(value, bool):
         return value

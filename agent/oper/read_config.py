@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from contrail_emulator.config.graph import Graph, Node
 
 from .acl import AccessList, AddressMatch, Rule, Verdict
-from .json_read import Json, boolean, enabled, integer, mac, mapping, members, text, texts, uuid
+from .json_read import Json, boolean, enabled, integer, mac, mapping, members, text, texts, unsigned, uuid
 from .nexthop import Encap
 from .prefix import Prefix, host, parse
 from .records import (
@@ -79,8 +79,8 @@ def _globals(graph: Graph) -> Globals:
     ageing = tuple(
         (
             _protocol(text(item.get("protocol")) or "any"),
-            integer(item.get("port")),
-            float(integer(item.get("timeout_in_seconds"), 180)),
+            unsigned(item.get("port"), 16),
+            float(unsigned(item.get("timeout_in_seconds"), 32, 180)),
         )
         for item in members(vrouter.get("flow_aging_timeout_list"), "flow_aging_timeout")
     )
@@ -88,10 +88,10 @@ def _globals(graph: Graph) -> Globals:
         LinkLocalService(
             text(item.get("linklocal_service_name")),
             text(item.get("linklocal_service_ip")),
-            integer(item.get("linklocal_service_port")),
+            unsigned(item.get("linklocal_service_port"), 16),
             tuple(texts(item, "ip_fabric_service_ip")),
             text(item.get("ip_fabric_DNS_service_name")),
-            integer(item.get("ip_fabric_service_port")),
+            unsigned(item.get("ip_fabric_service_port"), 16),
         )
         for item in members(vrouter.get("linklocal_services"), "linklocal_service_entry")
     )
@@ -108,7 +108,7 @@ def _globals(graph: Graph) -> Globals:
 
 def _hold_time(value: Json) -> int:
     """As the control node reads it (reference/xmpp.md 1.6): one side alone with a short one would end every session."""
-    return integer(value.get("xmpp_hold_time")) if boolean(value.get("enable"), False) else 0
+    return unsigned(value.get("xmpp_hold_time"), 16) if boolean(value.get("enable"), False) else 0
 
 
 def _graceful_restart(value: Json) -> GracefulRestart:
@@ -116,8 +116,8 @@ def _graceful_restart(value: Json) -> GracefulRestart:
         return GracefulRestart()
     return GracefulRestart(
         boolean(value.get("enable"), False),
-        float(integer(value.get("end_of_rib_timeout"))),
-        float(integer(value.get("long_lived_restart_time"))),
+        float(unsigned(value.get("end_of_rib_timeout"), 32)),
+        float(unsigned(value.get("long_lived_restart_time"), 32)),
     )
 
 
@@ -134,8 +134,8 @@ def _mode(name: str, default: ForwardingMode) -> ForwardingMode:
 def _network(node: Node, settings: Globals) -> VirtualNetwork:
     properties = node.properties
     detail = mapping(properties.get("virtual_network_properties"))
-    configured = integer(detail.get("vxlan_network_identifier"))
-    allocated = integer(properties.get("virtual_network_network_id")) or integer(detail.get("network_id"))
+    configured = unsigned(detail.get("vxlan_network_identifier"), 24)
+    allocated = unsigned(properties.get("virtual_network_network_id"), 24) or unsigned(detail.get("network_id"), 24)
     subnets = []
     for link in _near(node, "virtual-network-network-ipam"):
         ipam = _first(link, "network-ipam")
@@ -217,7 +217,7 @@ def _virtual_dns(node: Node) -> VirtualDns:
         node.name,
         text(data.get("domain_name")),
         boolean(data.get("dynamic_records_from_client"), False),
-        integer(data.get("default_ttl_seconds"), 84600),
+        unsigned(data.get("default_ttl_seconds"), 32, 84600),
         text(data.get("next_virtual_DNS")),
         text(data.get("floating_ip_record")).lower(),
     )
@@ -281,8 +281,8 @@ def security_group(node: Node) -> SecurityGroup:
         side = acl.name.rpartition(":")[2].partition("-")[0]
         if side in lists:
             lists[side].append(access_list(acl))
-    number = integer(node.properties.get("configured_security_group_id")) or integer(
-        node.properties.get("security_group_id")
+    number = unsigned(node.properties.get("configured_security_group_id"), 32) or unsigned(
+        node.properties.get("security_group_id"), 32
     )
     return SecurityGroup(node.name, number, tuple(lists["ingress"]), tuple(lists["egress"]))
 
@@ -309,7 +309,7 @@ def _interface(node: Node) -> InterfaceConfig:
         address6=address6,
         addresses=(*addresses, *_pairs(properties), *_static_routes(node)),
         active_active=active_active,
-        local_preference=integer(detail.get("local_preference")),
+        local_preference=unsigned(detail.get("local_preference"), 32),
         policy_disabled=boolean(properties.get("virtual_machine_interface_disable_policy"), False),
         port_security=boolean(properties.get("port_security_enabled"), True),
         dhcp=boolean(properties.get("virtual_machine_interface_dhcp_enable"), True),

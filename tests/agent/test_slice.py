@@ -131,3 +131,24 @@ def test_a_deleted_port_is_withdrawn(world: Any, config: Any) -> None:
     route = vrf.longest(4, int(IPv4Address("10.1.0.3")))
     assert route.key.length == 24
     assert not first.agent.ksync.errors
+
+
+def test_numbers_that_fit_no_field_count_as_absent(world: Any, config: Any) -> None:
+    """A row may hold any; what no peer could read is never published (the mock node reads all, and would raise)."""
+    host, port, *_ = two_hosts(world, config, "l2_l3", "VXLAN", "MPLSoUDP")
+    said = len(world.nodes[0].raw)
+    for number in (-1, 1 << 24, 1 << 32, 1 << 64, 10**30):
+        with host.agent.graph.batch():
+            for key in (("virtual-network", RED), ("virtual-machine-interface", "default-domain:demo:vm1-port")):
+                properties = dict(host.agent.graph.get(*key).properties)
+                properties["virtual_network_properties"] = {
+                    "forwarding_mode": "l2_l3",
+                    "vxlan_network_identifier": number,
+                    "network_id": number,
+                }
+                properties["virtual_network_network_id"] = number
+                properties["virtual_machine_interface_properties"] = {"local_preference": number}
+                host.agent.graph.put(*key, properties)
+        world.run(1)
+    assert len(world.nodes[0].raw) > said, "the changes did reach the agent"
+    assert not host.agent.ksync.errors and host.agent.vif_index(port.uuid) is not None
