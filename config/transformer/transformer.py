@@ -19,7 +19,7 @@ from contrail_emulator.config.ids import Election, Ids, IdsError
 from contrail_emulator.config.layout import Link
 from contrail_emulator.config.schema import Schema
 from contrail_emulator.config.store import Store, StoreError
-from contrail_emulator.config.writer import Conflict, NotFound, Writer, WriterError
+from contrail_emulator.config.writer import BadRequest, Conflict, NotFound, Writer, WriterError
 from contrail_emulator.config.writer.names import uuid_in
 
 from . import reaction
@@ -194,11 +194,14 @@ class Transformer:
                 self.log.warn("transformer: {error}; trying again", error=error)
                 await deferLater(self._reactor, RETRY_SECONDS)
             except WriterError as error:
-                self.counters["refusals"] += 1
-                self.log.warn("transformer: {kind} {name}: {error}", kind=unit[0], name=unit[1], error=error)
+                self._refused(unit, error)
             count += 1
             if count % UNITS_A_TURN == 0:
                 await deferLater(self._reactor, 0)
+
+    def _refused(self, unit: Unit, error: WriterError) -> None:
+        self.counters["refusals"] += 1
+        self.log.warn("transformer: {kind} {name}: {error}", kind=unit[0], name=unit[1], error=error)
 
     async def _evaluate(self, unit: Unit) -> None:
         self.counters["evaluations"] += 1
@@ -273,7 +276,10 @@ class Transformer:
         for target, attribute in wanted.items():
             found = await self._writer.find("route-target", [target])
             if found is None:
-                found = await self._make("route-target", {"fq_name": [target]})
+                try:
+                    found = await self._make("route-target", {"fq_name": [target]})
+                except BadRequest as error:  # a row that somebody else wrote: its other targets count all the same
+                    self._refused((type_name, uuid), error)
             if found is not None:
                 links[found] = Link("route-target", found, attribute)
         stored = await self._writer.load(uuid)

@@ -1,10 +1,13 @@
 """What the schema transformer derives (reference/config.md 5)."""
 
+import json
 from typing import Any
 
 import pytest
 
 from contrail_emulator.config.ids import ROUTE_TARGETS
+from contrail_emulator.config.layout import UUID_TABLE
+from contrail_emulator.config.store import Put
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO
 from contrail_emulator.config.transformer import Transformer
@@ -89,6 +92,19 @@ def test_the_networks_lists(site: Site) -> None:
     }
     assert site.find("route-target", "target:64512:2") is None, "nothing refers to it any more"
     assert idle(site, transformer)
+
+
+def test_a_target_that_is_none_in_a_row_keeps_no_other_from_being_set(site: Site) -> None:
+    blue = site.network("blue")
+    listed = json.dumps({"route_target": ["target:1:1", "", "target:1:2"]})
+    site.run(site.store.write([Put(UUID_TABLE, blue, "prop:route_target_list", listed)]))
+    transformer = site.transformer()
+    assert set(targets(site, *DEMO, "blue", "blue")) == {"target:64512:8000004", "target:1:1", "target:1:2"}
+    assert transformer.counters["refusals"], "and it is said"
+    published = site.bus.published
+    transformer.evaluate_everything()
+    site.settle()
+    assert site.bus.published == published
 
 
 def test_numbers_survive_a_restart_and_return_when_the_instance_goes(site: Site) -> None:
