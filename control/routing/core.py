@@ -85,6 +85,8 @@ class RoutingCore:
         self.attributes = AttributeTable(behaviour.sticky_mac_loses)
         self.dirty: deque[Route] = deque()
         self.tables: dict[str, Table] = {}
+        self.targeted: dict[Table, None] = {}
+        """Those with a route that carries a route target: few of very many while configuration comes in."""
         self.instances: dict[str, Instance] = {}
         self.replicator = Replicator(self)
         self.managers: dict[Table, EvpnManager | TreeManager] = {}
@@ -209,6 +211,7 @@ class RoutingCore:
                         primary.replicas = tuple(replica for replica in primary.replicas if replica is not path)
                         table.remove_replica(path)
             del self.tables[table.name]
+            self.targeted.pop(table, None)
             table.listener = None
             manager = self.managers.pop(table, None)
             if manager is not None:
@@ -230,7 +233,7 @@ class RoutingCore:
     def _touch_targets(self, targets: Iterable[bytes]) -> None:
         """Replicate anew what carries, or is exported with, one of these targets."""
         instances: dict[Instance, None] = {}
-        tables = [table for table in self.tables.values() if table.targets]
+        tables = list(self.targeted)
         for target in targets:
             instances.update(self.replicator.exporters.get(target, {}))
             for table in tables:

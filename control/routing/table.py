@@ -410,6 +410,8 @@ class Table:
         """Look up where the routes with the targets of a set are kept: at least one is added to each right away."""
         self._met = shared
         self._met_routes = [self.targets.setdefault(target, {}) for target in shared.targets]
+        if self.targets:
+            self.core.targeted[self] = None
 
     def _untrack(self, route: Route, path: Path) -> None:
         """Forget what only `path`, which is no longer in the list, carried."""
@@ -421,6 +423,8 @@ class Table:
             if not routes:
                 del self.targets[target]
                 self._met = None
+        if not self.targets:
+            self.core.targeted.pop(self, None)
 
     def __repr__(self) -> str:
         return f"<table {self.name}, {len(self.routes)} routes>"

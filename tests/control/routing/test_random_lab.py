@@ -364,6 +364,7 @@ class Lab:
     def check(self) -> None:
         for node, bench in enumerate(self.nodes):
             assert bench.keys(VPN) == set(self.vpn_routes(node)), f"VPN table of node {node}"
+            assert set(bench.core.targeted) == {table for table in bench.core.tables.values() if table.targets}
         for agent in self.agents:
             for (node, instance), sink in agent.sinks.items():
                 told = {key: {(a.next_hop, p) for a, p in paths} for key, paths in sink.rib.items()}
