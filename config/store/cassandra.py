@@ -98,6 +98,7 @@ class CassandraStore:
             auth_provider=credentials,
             ssl_context=self._ssl_context,
             connect_timeout=CONNECT_SECONDS,
+            control_connection_timeout=REQUEST_SECONDS,  # two seconds by itself, less than a busy database takes
             reconnection_policy=policies.ExponentialReconnectionPolicy(0.5, LONGEST_RECONNECT_SECONDS),
             protocol_version=base.ProtocolVersion.V4,
         )
