@@ -58,7 +58,7 @@ class Bird(Router):
 
     @classmethod
     def missing(cls) -> str | None:
-        return None if which("bird") and which("birdc") else "bird is not installed"
+        return None if which("bird", "birdc") else "bird is not installed"
 
     def _configuration(self) -> str:
         session = self.session
@@ -90,7 +90,7 @@ class Bird(Router):
 
     def command(self) -> list[str]:
         (self.directory / "bird.conf").write_text(self._configuration())
-        program = which("bird") or "bird"
+        program = which("bird", "birdc") or "bird"
         recover = ["-R"] if self.session.graceful_restart else []  # else it says that it kept no forwarding state
         own = ["-s", str(self.directory / "ctl"), "-P", str(self.directory / "pid")]
         return [program, "-f", "-c", "bird.conf", *own, *recover]
@@ -99,7 +99,7 @@ class Bird(Router):
         return "Daemon is up" in self._birdc("show status", check=False)
 
     def _birdc(self, command: str, check: bool = True) -> str:
-        return self._run(which("birdc") or "birdc", "-s", str(self.directory / "ctl"), command, check=check)
+        return self._run(which("birdc", "bird") or "birdc", "-s", str(self.directory / "ctl"), command, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
         text = self._birdc(f"show route all table {_TABLES[family]} protocol {_PROTOCOL}")

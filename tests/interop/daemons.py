@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +158,17 @@ class Daemon:
         return done.stdout
 
 
-def which(name: str) -> str | None:
-    """Where a program is, daemons' own places included."""
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
+def which(name: str, *beside: str) -> str | None:
+    """Where a program is: in the first folder that has those beside it too, the system's before those of PATH.
+
+    The flags are those of Debian's versions, and a daemon does not understand the client of another version: somebody's
+    newer gobgpd in PATH, with or without its client, is not what is tested here.
+    """
+    for folder in (*SYSTEM_FOLDERS, *filter(None, os.environ.get("PATH", "").split(os.pathsep))):
+        found = shutil.which(name, path=folder)
+        if found is not None and all(shutil.which(other, path=folder) for other in beside):
+            return found
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,7 +89,7 @@ class GoBgp(Router):
 
     @classmethod
     def missing(cls) -> str | None:
-        return None if which("gobgpd") and which("gobgp") else "gobgpd is not installed"
+        return None if which("gobgpd", "gobgp") else "gobgpd is not installed"
 
     def _configuration(self) -> dict[str, Any]:
         session = self.session
@@ -134,7 +134,7 @@ class GoBgp(Router):
     def command(self) -> list[str]:
         (self.directory / "gobgpd.json").write_text(json.dumps(self._configuration()))
         api = f"{self.address}:{self._api_port}"
-        program = which("gobgpd") or "gobgpd"
+        program = which("gobgpd", "gobgp") or "gobgpd"
         recover = ["-r"] if self.session.graceful_restart else []  # else it says that it kept no forwarding state
         return [program, "-f", "gobgpd.json", "-t", "json", "-p", "--api-hosts", api, "--pprof-disable", *recover]
 
@@ -156,7 +156,7 @@ class GoBgp(Router):
         self._gobgp("global", "rib", verb, "-a", _OPTION[family], *route.split())
 
     def _gobgp(self, *arguments: str, check: bool = True) -> str:
-        program = which("gobgp") or "gobgp"
+        program = which("gobgp", "gobgpd") or "gobgp"
         return self._run(program, "-u", self.address, "-p", str(self._api_port), *arguments, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:

@@ -54,7 +54,7 @@ class OpenBgpd(Router):
 
     @classmethod
     def missing(cls) -> str | None:
-        return None if which("bgpd") and which("bgpctl") else "openbgpd is not installed"
+        return None if which("bgpd", "bgpctl") else "openbgpd is not installed"
 
     def _configuration(self) -> str:
         session = self.session
@@ -83,7 +83,7 @@ class OpenBgpd(Router):
         path = self.directory / "bgpd.conf"
         path.write_text(self._configuration())
         path.chmod(0o600)
-        return [which("bgpd") or "bgpd", "-d", "-f", "bgpd.conf"]
+        return [which("bgpd", "bgpctl") or "bgpd", "-d", "-f", "bgpd.conf"]
 
     def ready(self) -> bool:
         return "neighbors" in self._bgpctl("show", "neighbor", check=False)
@@ -96,11 +96,12 @@ class OpenBgpd(Router):
                 self._network("add", prefix, "community", "65001:7", "metric", "50", "nexthop", next_hop)
 
     def _network(self, verb: str, prefix: str, *attributes: str) -> None:
-        program = which("bgpctl") or "bgpctl"
+        program = which("bgpctl", "bgpd") or "bgpctl"
         self._run(program, "-s", str(self.directory / "ctl"), "network", verb, prefix, *attributes)
 
     def _bgpctl(self, *arguments: str, check: bool = True) -> str:
-        return self._run(which("bgpctl") or "bgpctl", "-s", str(self.directory / "ctl"), "-j", *arguments, check=check)
+        program = which("bgpctl", "bgpd") or "bgpctl"
+        return self._run(program, "-s", str(self.directory / "ctl"), "-j", *arguments, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
         shown = json.loads(self._bgpctl("show", "rib", _TABLES[family], "detail", "neighbor", self.session.address))
