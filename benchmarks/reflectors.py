@@ -22,7 +22,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def find(name: str) -> str | None:
-    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/lib/frr")))
+    """The system's before somebody's own build of another version in PATH."""
+    places = ("/usr/sbin", "/usr/bin", "/usr/lib/frr", os.environ.get("PATH", ""))
+    return shutil.which(name, path=os.pathsep.join(places))
 
 
 def _die_with_parent() -> None:
