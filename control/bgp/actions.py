@@ -145,6 +145,10 @@ def peer_restarted(core: PeerCore, occurrence: Occurrence) -> bool:
     return core.settings.bgpaas or core.helper.obstacle() is None
 
 
+def peer_restarted_here(core: PeerCore, occurrence: Occurrence) -> bool:
+    return not core.behaviour.cease_on_new_connection and peer_restarted(core, occurrence)
+
+
 # --- timers -----------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +249,12 @@ def reject_inbound(core: PeerCore, occurrence: Occurrence) -> None:
     _reject(core, occurrence, core.connections.inbound, Cease.COLLISION, text)
 
 
+def drop_session(core: PeerCore, occurrence: Occurrence) -> None:
+    """It counts as lost: no NOTIFICATION, so that routes stay also without RFC 8538."""
+    _drop(core, core.connections.session)
+    core.session_gone()
+
+
 def drop_all(core: PeerCore, occurrence: Occurrence) -> None:
     for connection in tuple(core.connections):
         _drop(core, connection)
@@ -316,9 +326,7 @@ def send_cease(core: PeerCore, occurrence: Occurrence) -> None:
 
 
 def send_restart_cease(core: PeerCore, occurrence: Occurrence) -> None:
-    """Not in profile rfc: the old connection counts as lost, and routes stay also without RFC 8538 (RFC 4724 5)."""
-    if core.behaviour.cease_on_new_connection:
-        _notify(core, occurrence, Code.CEASE, Cease.UNSPECIFIC)
+    _notify(core, occurrence, Code.CEASE, Cease.UNSPECIFIC)
 
 
 def send_error(core: PeerCore, occurrence: Occurrence) -> None:

@@ -76,6 +76,7 @@ class Guard(Enum):
     COLLISION_OUTBOUND_WINS_ELSEWHERE = "both connections, the peer's identifier is lower, on the inbound one"
     CLOSE_IN_PROGRESS = "an earlier close is still being processed"
     PEER_RESTARTED = "a new connection means that the peer restarted (graceful restart usable, or BGPaaS)"
+    PEER_RESTARTED_HERE = "profile rfc: a new connection means that the peer restarted, and it is taken (RFC 4724 5)"
 
 
 class Action(Enum):
@@ -104,6 +105,7 @@ class Action(Enum):
     DROP_INBOUND = "close the inbound connection"
     REJECT_OUTBOUND = "send Cease/7 on the outbound connection and close it"
     REJECT_INBOUND = "send Cease/7 on the inbound connection and close it"
+    DROP_SESSION = "close the session's connection"
     DROP_ALL = "close every connection"
     SEND_OPEN_OUTBOUND = "send OPEN on the outbound connection"
     SEND_OPEN_INBOUND = "send OPEN on the inbound connection"
@@ -322,6 +324,14 @@ _ESTABLISHED: Mapping[Event, tuple[Rule, ...]] = {
     Event.KEEPALIVE_EXPIRED: (_stay(Action.SEND_KEEPALIVE, Action.START_KEEPALIVE),),
     Event.SEND_HOLD_EXPIRED: (_to(State.IDLE, Action.SEND_SEND_HOLD_EXPIRED, Action.CLOSE_PEER),),
     Event.TCP_PASSIVE_OPEN: (
+        _to(
+            State.ACTIVE,
+            Action.CLOSE_PEER,
+            Action.DROP_SESSION,
+            Action.TAKE_INBOUND,
+            Action.START_OPEN_DELAY,
+            when=Guard.PEER_RESTARTED_HERE,
+        ),
         _to(State.IDLE, Action.DROP_NEW, Action.SEND_RESTART_CEASE, Action.CLOSE_PEER, when=Guard.PEER_RESTARTED),
         _stay(Action.DROP_NEW),
     ),

@@ -168,10 +168,7 @@ class Peer:
 
     def resume_reading(self) -> None:
         self._paused = False
-        self._apply_pause()
-        session = self.core.connections.session
-        if session is not None and session.number not in self._unfinished:
-            self._read(session.number)
+        self._read_session()
 
     def clear(self, subcode: Cease = Cease.ADMIN_RESET) -> None:
         """End the session with this Cease; it comes up again after the idle hold time."""
@@ -305,7 +302,7 @@ class Peer:
 
     def _read(self, number: int) -> None:
         """Read a slice. When more may be waiting, go on in the next turn and take nothing new till then."""
-        if self._paused and self._is_session(number):
+        if self._reading_waits(number):
             return
         if self.core.process(self.reactor.seconds(), number, SLICE):
             self._unfinished.add(number)
@@ -320,9 +317,19 @@ class Peer:
         for number in sorted(unfinished):
             self._read(number)
 
+    def _read_session(self) -> None:
+        """Go on where reading had to wait."""
+        self._apply_pause()
+        session = self.core.connections.session
+        if session is not None and session.number not in self._unfinished:
+            self._read(session.number)
+
+    def _reading_waits(self, number: int) -> bool:
+        return (self._paused or self.core.waits_for_close) and self._is_session(number)
+
     def _apply_pause(self) -> None:
         for number, transport in self._transports.items():
-            if number in self._unfinished or (self._paused and self._is_session(number)):
+            if number in self._unfinished or self._reading_waits(number):
                 transport.pause()
             else:
                 transport.resume()
@@ -415,6 +422,7 @@ class Peer:
     def _close_finished(self) -> None:
         self.core.close_finished(self.reactor.seconds())
         self._perform_all()
+        self._read_session()
 
     # --- connections --------------------------------------------------------------------------------------------------
 
@@ -488,7 +496,7 @@ class Peer:
 
     def _unread(self) -> bool:
         """Whether bytes of the session wait although the peer may seem silent."""
-        if not (self._paused or self.core.behaviour.ignore_hold_expiry_with_unread_bytes):
+        if not (self._paused or self.core.waits_for_close or self.core.behaviour.ignore_hold_expiry_with_unread_bytes):
             return False
         transport = self.session_transport
         return transport is not None and (self.core.waiting > 0 or transport.unread)

@@ -164,6 +164,8 @@ class PeerCore:
     def process(self, now: float, number: int, limit: int) -> bool:
         """Read at most `limit` messages. True when it stopped there and more may be waiting."""
         self._heard = False
+        if self.waits_for_close:
+            return False
         connections = self.connections
         for _ in range(limit):
             connection = connections.find(number)
@@ -183,7 +185,7 @@ class PeerCore:
             else:
                 closes = self.unfinished_closes
                 self._message(now, connection, kind, body)
-                if self.unfinished_closes > closes:
+                if self.unfinished_closes > closes or self.waits_for_close:
                     return True  # let stale routes be dealt with before the next message
         return True
 
@@ -230,6 +232,8 @@ class PeerCore:
         """What SessionDown, LongLivedStale or SweepStale asked for is done."""
         self.unfinished_closes -= 1
         if not self.unfinished_closes:
+            if self.connections.session is None:
+                self.negotiated = None
             self.start(now)
 
     # --- state --------------------------------------------------------------------------------------------------------
@@ -265,6 +269,15 @@ class PeerCore:
     @property
     def close_in_progress(self) -> bool:
         return self.unfinished_closes > 0
+
+    @property
+    def waits_for_close(self) -> bool:
+        """Profile rfc: the peer's OPEN is taken, but routes of its last session are still being dealt with.
+
+        Nothing more is read till then (profile contrail goes back to Idle at the KEEPALIVE).
+        """
+        replaced = self.close_in_progress and not self.behaviour.cease_on_new_connection
+        return replaced and self.state is State.OPEN_CONFIRM
 
     @property
     def refusal(self) -> Cease | None:

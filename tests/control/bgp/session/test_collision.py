@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from control.bgp.session.core import HELPER, HIGHER_ID, KEEPALIVE, LOWER_ID, Driver, an_open, notification, restart
+from control.bgp.session.core import (
+    FAMILIES,
+    HELPER,
+    HIGHER_ID,
+    KEEPALIVE,
+    LOWER_ID,
+    Driver,
+    an_open,
+    notification,
+    restart,
+)
 
 from contrail_emulator.base.behaviour import RFC
+from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
+from contrail_emulator.control.bgp.graceful_restart import Phase
 from contrail_emulator.control.bgp.message import Notification
 from contrail_emulator.control.bgp.outputs import Write
 from contrail_emulator.control.bgp.timers import Timer, TimerSettings
@@ -248,14 +260,56 @@ def test_inbound_in_established_means_restart_when_helping(n_bit: bool, down: st
 
 
 @pytest.mark.parametrize("n_bit", [True, False])
-def test_inbound_in_established_keeps_routes_whatever_the_n_bit_in_profile_rfc(n_bit: bool) -> None:
-    """RFC 4724 section 5: the old connection counts as lost, without a NOTIFICATION."""
+def test_inbound_in_established_replaces_the_session_in_profile_rfc(n_bit: bool) -> None:
+    """RFC 4724 section 5: the old connection counts as lost, without a NOTIFICATION; the new one is taken at once."""
     driver = Driver(RFC, speaker={"graceful_restart": HELPER})
     driver.reach(State.ESTABLISHED, restart=restart(notification=n_bit))
     driver.take()
     driver.accept()
-    assert driver.take() == ["2: NOTIFICATION 6/5", "close 2", "down gracefully 0/0", "close 1"]
-    assert driver.at(State.IDLE)
+    assert driver.take() == ["down gracefully 0/0", "close 1"]
+    driver.wait(0)
+    assert driver.take() == ["2: OPEN"]
+    assert driver.at(State.OPEN_SENT)
+    assert driver.core.timers.remaining(Timer.HOLD, driver.now) == 240
+    assert driver.waits_in(Phase.GR_TIMER)
+    driver.say(2, an_open(restart=restart(notification=n_bit)) + KEEPALIVE)
+    assert driver.take() == ["2: KEEPALIVE", "up 2"]
+    driver.say(2, b"".join(update.end_of_rib(family) for family in FAMILIES))
+    assert driver.take() == ["end-of-rib inet", "end-of-rib inet-vpn", "sweep"]
+    assert driver.core.counters.flaps == 1
+
+
+def test_replaced_session_and_the_peer_goes_away_again_in_profile_rfc() -> None:
+    """The restart goes on with the time that is left; we connect ourselves."""
+    driver = Driver(RFC, speaker={"graceful_restart": HELPER})
+    driver.reach(State.ESTABLISHED, restart=restart())
+    driver.accept()
+    driver.lose(2)
+    driver.take()
+    assert driver.at(State.ACTIVE)
+    assert driver.core.negotiated is None
+    driver.wait(0.1)
+    assert driver.take() == ["connect 3"]
+    driver.wait(118)
+    assert "sweep" not in driver.take()
+    driver.wait(2)
+    assert "sweep" in driver.take()
+
+
+def test_replaced_session_is_replaced_again_in_profile_rfc() -> None:
+    driver = Driver(RFC, speaker={"graceful_restart": HELPER})
+    driver.reach(State.ESTABLISHED, restart=restart())
+    driver.accept()
+    driver.accept()
+    driver.take()
+    driver.wait(0)
+    driver.say(3, an_open(restart=restart()) + KEEPALIVE)
+    assert driver.at(State.ESTABLISHED)
+    driver.accept()
+    assert "down gracefully 0/0" in driver.take()
+    driver.wait(0)
+    driver.say(4, an_open(restart=restart()) + KEEPALIVE)
+    assert driver.at(State.ESTABLISHED)
 
 
 def test_inbound_in_established_means_restart_for_bgpaas() -> None:
@@ -266,6 +320,17 @@ def test_inbound_in_established_means_restart_for_bgpaas() -> None:
     driver.take()
     driver.accept()
     assert driver.take() == ["close 2", "1: NOTIFICATION 6/0", "down 6/0", "close 1"]
+
+
+def test_inbound_in_established_replaces_the_session_of_a_bgpaas_client_in_profile_rfc() -> None:
+    driver = Driver(RFC, bgpaas=True, passive=True, families=(Family.INET,), port=0).reach(State.ACTIVE)
+    driver.accept()
+    driver.say(1, an_open(families=(Family.INET,)) + KEEPALIVE)
+    driver.take()
+    driver.accept()
+    assert driver.take() == ["down 0/0", "close 1"]
+    driver.say(2, an_open(families=(Family.INET,)) + KEEPALIVE)
+    assert driver.take() == ["2: OPEN", "2: KEEPALIVE", "up 2"]
 
 
 def test_words_of_a_dead_connection_are_not_heard() -> None:

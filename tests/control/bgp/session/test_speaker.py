@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from control.bgp.session.core import an_open, message_names
+from control.bgp.session.core import KEEPALIVE, an_open, message_names, restart
 from control.bgp.session.memory import MemoryNetwork
-from control.bgp.session.pair import Node, join
+from control.bgp.session.pair import FAMILIES, Node, join
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.logger import LogLevel, capturedLogs
@@ -103,6 +103,46 @@ def test_refused_while_an_earlier_close_is_in_progress() -> None:
     assert refusal(call(network, left, (right.address, 0))) == ["NOTIFICATION 6/5"]
     network.run(100)
     assert left.peer.state is State.IDLE
+    left.recorder.closing = None
+    closing.callback(None)
+    network.run_until(lambda: left.up and right.up)
+
+
+def test_session_that_replaces_a_lost_one_waits_until_its_routes_are_dealt_with() -> None:
+    """Profile rfc, RFC 4724 5: the KEEPALIVE and the routes behind it are read after the close, not refused."""
+    network = MemoryNetwork()
+    knobs = GracefulRestartSettings(enabled=True, helper=True)
+    left, right = (Node(network, number, RFC, graceful_restart=knobs) for number in (1, 2))
+    join(network, left, right)
+    closing: Deferred[None] = Deferred()
+    left.recorder.closing = closing
+    says = an_open(0x0A000002, families=FAMILIES, restart=restart(families=FAMILIES)) + KEEPALIVE
+    client = call(network, left, (right.address, 0), says + update.end_of_rib(Family.INET) * 500)
+    assert left.recorder.told[-1] == "closed to-127.0.1.2 gracefully"
+    assert message_names(client.heard) == ["OPEN", "KEEPALIVE"]
+    network.run(100)
+    assert left.peer.state is State.OPEN_CONFIRM
+    assert left.peer.core.waiting > 0
+    left.recorder.closing = None
+    closing.callback(None)
+    network.run(0.1)
+    assert left.up
+    assert left.recorder.told[-2:] == ["established to-127.0.1.2", "end-of-rib inet"]
+    assert left.peer.counters.rx_updates.end_of_rib == 500
+
+
+def test_connection_that_replaces_a_lost_session_and_goes_while_its_routes_are_dealt_with() -> None:
+    network = MemoryNetwork()
+    knobs = GracefulRestartSettings(enabled=True, helper=True)
+    left, right = (Node(network, number, RFC, graceful_restart=knobs) for number in (1, 2))
+    join(network, left, right)
+    closing: Deferred[None] = Deferred()
+    left.recorder.closing = closing
+    says = an_open(0x0A000002, families=FAMILIES, restart=restart(families=FAMILIES)) + KEEPALIVE
+    client = call(network, left, (right.address, 0), says)
+    assert client.transport is not None
+    client.transport.loseConnection()
+    network.run(1)
     left.recorder.closing = None
     closing.callback(None)
     network.run_until(lambda: left.up and right.up)
