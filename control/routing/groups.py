@@ -167,7 +167,7 @@ class UpdateGroup:
             self.by_source[source] = bit
         self._members_changed()
         for walk in self._walks:
-            if walk.initial and not walk.position:
+            if walk.initial and not walk.position and not walk.anew:
                 walk.bits |= bit
                 walk.routes = list(self.table.routes.values())
                 break
@@ -338,7 +338,7 @@ class UpdateGroup:
         if not routes or not bits:
             return
         last = self._walks[-1] if self._walks else None
-        if last is not None and last.bits == bits and not last.position and not last.initial:
+        if last is not None and last.bits == bits and not (last.position or last.initial or last.anew):
             last.routes.extend(routes)
         else:
             walk = Walk(bits, list(routes))
@@ -350,14 +350,22 @@ class UpdateGroup:
                 self._wake()
 
     def refresh(self, membership: Membership) -> None:
-        """Tell a member everything again."""
+        """Tell a member everything again. A request that meets another one, or a join, not yet done is one with it."""
         bit = membership.bit
-        routes = list(self.table.routes.values())
-        for route in routes:
-            advert = self.find(route)
-            if advert is not None:
-                advert.current &= ~bit
-        self.compare(routes, bit)
+        walks = membership.paused if membership.blocked else self._walks
+        for walk in walks:
+            if walk.bits & bit and (walk.initial or walk.anew):
+                if walk.bits == bit:
+                    walk.begin_anew()
+                    return
+                walk.bits &= ~bit  # others join with it, who asked for nothing
+                walks.append(walk.left_for(bit))
+                break
+        else:
+            walks.append(Walk(bit, []))
+        walks[-1].begin_anew()
+        if not membership.blocked:
+            self._wake()
 
     # --- the ring ----------------------------------------------------------------------------------------------------
 
@@ -423,7 +431,7 @@ class UpdateGroup:
         bit = membership.bit
         if walk.bits & bit:
             walk.bits &= ~bit
-            membership.paused.append(Walk(bit, walk.routes, walk.position, walk.initial))
+            membership.paused.append(walk.left_for(bit))
 
     def unblock(self, membership: Membership) -> None:
         membership.blocked = False
@@ -525,11 +533,15 @@ class UpdateGroup:
         bits = walk.bits
         reach = Reach()
         gone: dict[int, list[bytes]] = {}
+        if walk.unbegun:
+            walk.begin(self.table.routes.values())
         start = walk.position
         end = min(start + SLICE, len(walk.routes))
         for route in walk.routes[start:end]:
             if route.dirty:
                 self._settle(route)
+            if walk.anew:
+                self._take_back(route, bits)
             self._compare_one(route, bits, reach, gone)
         walk.position = end
         done = end == len(walk.routes)
@@ -542,6 +554,12 @@ class UpdateGroup:
                 if membership.on_joined is not None:
                     membership.on_joined(membership)
         return end - start + 1
+
+    def _take_back(self, route: Route, bits: int) -> None:
+        """Some members are to hear of a route again."""
+        advert = self.find(route)
+        if advert is not None:
+            advert.current &= ~bits
 
     def _compare_one(self, route: Route, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
         advert = self.find(route)

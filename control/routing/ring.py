@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .olist import Olist
@@ -58,15 +59,40 @@ def ready_beside(marker: Marker, sentinel: Marker) -> Marker | None:
 
 
 class Walk:
-    """Routes still to be compared with what some members have."""
+    """Routes still to be compared with what some members have: those from `position` on.
 
-    __slots__ = ("bits", "initial", "position", "routes")
+    `initial`: of members that join. `anew`: for one member that asked for everything again. The rest of the table is
+    then looked up when the walk begins (`unbegun`), so that asking costs nothing however often it happens.
+    """
+
+    __slots__ = ("anew", "bits", "initial", "position", "routes", "unbegun")
 
     def __init__(self, bits: int, routes: list[Route], position: int = 0, initial: bool = False) -> None:
         self.bits = bits
         self.routes = routes
         self.position = position
         self.initial = initial
+        self.anew = False
+        self.unbegun = False
+
+    def left_for(self, bit: int) -> Walk:
+        """What is left of the walk, for one of its members."""
+        walk = Walk(bit, self.routes, self.position, self.initial)
+        walk.anew = self.anew
+        walk.unbegun = self.unbegun
+        return walk
+
+    def begin_anew(self) -> None:
+        """Everything again, the routes that are left first: who asks time and again still hears of all."""
+        if not self.unbegun:
+            self.routes = self.routes[self.position :]
+            self.position = 0
+            self.anew = self.unbegun = True
+
+    def begin(self, table: Iterable[Route]) -> None:
+        """`table`: every route there is now."""
+        self.routes = list(dict.fromkeys((*self.routes, *table)))
+        self.unbegun = False
 
 
 class Reach:

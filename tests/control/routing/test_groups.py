@@ -319,6 +319,88 @@ def test_refresh_tells_one_member_everything_again(bench: Bench) -> None:
     assert (len(sink.log), len(other.log)) == (6, 3)
 
 
+def steps(bench: Bench) -> int:
+    """How many slices there is work for."""
+    count = 1
+    while bench.core.flush(max_items=1):
+        count += 1
+    return count
+
+
+def test_requests_of_a_blocked_member_are_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow peer that keeps asking costs one walk over the table for each time that it can be sent to."""
+    monkeypatch.setattr(groups, "SLICE", 4)
+    source = bench.ebgp("s", 65009)
+    fill(bench, source, range(30))
+    sink = bench.join(TABLE)
+    bench.flush()
+    assert sink.membership is not None
+    sink.membership.refresh()
+    once = steps(bench)
+    for med in range(1, 4):
+        sink.block_next = True
+        fill(bench, source, range(30, 31), med=med)
+        bench.flush()
+        sink.log.clear()
+        for _ in range(5):
+            sink.membership.refresh()
+            bench.flush()
+        sink.unblock()
+        assert steps(bench) == once
+        assert len(sink.log) == 31
+
+
+def test_requests_of_one_moment_are_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "SLICE", 4)
+    fill(bench, bench.ebgp("s", 65009), range(30))
+    sink = bench.join(TABLE)
+    bench.flush()
+    assert sink.membership is not None
+    sink.membership.refresh()
+    once = steps(bench)
+    for _ in range(5):
+        sink.membership.refresh()
+    assert steps(bench) == once
+    assert len(sink.log) == 90
+
+
+def test_a_request_half_answered_begins_anew_with_the_other_half(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it asks, it hears of every route; and of each at least once after it last asked."""
+    monkeypatch.setattr(groups, "SLICE", 4)
+    fill(bench, bench.ebgp("s", 65009), range(30))
+    sink = bench.join(TABLE)
+    bench.flush()
+    assert sink.membership is not None
+    sink.log.clear()
+    for _ in range(8):
+        sink.membership.refresh()
+        bench.core.flush(max_items=1)
+    assert len({key for _, key in sink.log}) == 30
+    fill(bench, bench.ebgp("t", 65009, 2), range(40, 42))
+    bench.core.flush(max_items=1)
+    sink.log.clear()
+    sink.membership.refresh()
+    bench.flush()
+    assert sorted(key[-1] for _, key in sink.log) == [*range(30), 40, 41]
+
+
+def test_a_request_of_a_joiner_goes_along_with_what_it_is_to_be_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "SLICE", 4)
+    fill(bench, bench.ebgp("s", 65009), range(30))
+    bench.flush()
+    late, other = bench.join(TABLE, name="late"), bench.join(TABLE, name="other")
+    bench.core.flush(max_items=1)
+    assert late.membership is not None and len(late.rib) == 4
+    late.membership.refresh()
+    bench.flush()
+    assert (len(late.log), late.joined) == (34, 1)
+    assert (len(other.log), other.joined) == (30, 1)
+
+
 def test_messages_are_packed_by_attributes(bench: Bench) -> None:
     sink = bench.join(TABLE)
     source = bench.ebgp("s", 65009)
