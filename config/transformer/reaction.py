@@ -7,11 +7,12 @@ from contrail_emulator.config.graph import Changes, Graph, Node
 from .policies import ANY, POLICY_LINK, networks_of, rules_of
 from .routes import TABLE_LINK
 from .security_groups import mentions
-from .wiring import INSTANCE_OF, INTERFACE_NETWORK, networks_of_router
+from .wiring import INSTANCE_OF, INTERFACE_NETWORK, internal_network, network_of, networks_of_router
 
 Unit = tuple[str, str]
 
-INSTANCE, NETWORK, GROUP, ROUTER, TARGET, MESH, LIST = (
+ORPHAN, INSTANCE, NETWORK, GROUP, ROUTER, TARGET, MESH, LIST = (
+    "orphan",
     "instance",
     "network",
     "group",
@@ -20,7 +21,7 @@ INSTANCE, NETWORK, GROUP, ROUTER, TARGET, MESH, LIST = (
     "mesh",
     "list",
 )
-ORDER = (ROUTER, INSTANCE, NETWORK, GROUP, LIST, MESH, TARGET)
+ORDER = (ORPHAN, ROUTER, INSTANCE, NETWORK, GROUP, LIST, MESH, TARGET)
 """Numbers and targets before what refers to them; targets that nobody wants any more last."""
 
 
@@ -69,6 +70,13 @@ def everything(graph: Graph) -> Iterator[Unit]:
             yield kind, node.name
 
 
+def orphans(graph: Graph) -> Iterator[Unit]:
+    """Routing instances that seem to have no network: what a start looks at besides."""
+    for node in graph.nodes("routing-instance"):
+        if node.present and network_of(node) is None:
+            yield ORPHAN, node.name
+
+
 def touched(graph: Graph, changes: Changes) -> Iterator[Unit]:
     """The units that a batch of changes touches."""
     for node in changes.touched():
@@ -108,14 +116,15 @@ def _units(graph: Graph, node: Node) -> Iterator[Unit]:
                 yield GROUP, other.name
     elif kind == "logical-router":
         yield ROUTER, name
-        for network in networks_of_router(node):
-            yield from _instances(network)
+        yield from _routed(graph, node)
     elif kind == "route-table":
         for network in node.neighbours("virtual-network", TABLE_LINK):
             yield from _instances(network)
     elif kind == "bgpvpn":
         for network in node.neighbours("virtual-network", "bgpvpn-network"):
             yield from _instances(network)
+        for router in node.neighbours("logical-router", "bgpvpn-router"):
+            yield from _routed(graph, router)
     elif kind == "route-target":
         yield TARGET, name
     elif kind in ("bgp-router", "bgp-peering", "sub-cluster"):
@@ -128,6 +137,16 @@ def _units(graph: Graph, node: Node) -> Iterator[Unit]:
 def _lists(parent: Node) -> Iterator[Unit]:
     for child in parent.neighbours("access-control-list"):
         yield LIST, child.name
+
+
+def _routed(graph: Graph, router: Node) -> Iterator[Unit]:
+    """The instances that get a logical router's targets, or got them when it was of the other type."""
+    for network in networks_of_router(router):
+        yield from _instances(network)
+    name = internal_network(router)
+    internal = graph.get("virtual-network", name) if name is not None else None
+    if internal is not None:
+        yield from _instances(internal)
 
 
 def _instances(network: Node) -> Iterator[Unit]:

@@ -4,6 +4,7 @@ Inputs are read from the transformer's own graph; what it writes is compared wit
 an unchanged configuration writes nothing.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,11 +17,13 @@ from contrail_emulator.config.bus import Bus
 from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.graph import Changes, Graph, Node
 from contrail_emulator.config.ids import Election, Ids, IdsError
-from contrail_emulator.config.layout import Link
+from contrail_emulator.config.layout import READER_START, UUID_TABLE, Link
 from contrail_emulator.config.schema import Schema
 from contrail_emulator.config.store import Store, StoreError
-from contrail_emulator.config.writer import BadRequest, Conflict, NotFound, Writer, WriterError
+from contrail_emulator.config.writer import Conflict, NotFound, Writer, WriterError
 from contrail_emulator.config.writer.names import uuid_in
+from contrail_emulator.config.writer.networks import SYSTEM_NETWORKS
+from contrail_emulator.config.writer.route_targets import TARGET, is_target
 
 from . import reaction
 from .access_lists import entries_hash, network_rules
@@ -28,10 +31,11 @@ from .mesh import ATTRIBUTE, mesh
 from .numbers import TargetNumbers
 from .policies import connections
 from .reaction import Agenda, Unit
+from .refusals import Refusals
 from .routes import static_routes
 from .security_groups import EGRESS, INGRESS, group_rules
-from .targets import NO_TARGETS, VXLAN_ROUTING, configured_targets
-from .wiring import default_instance, global_as, network_of
+from .targets import NO_TARGETS, configured_targets
+from .wiring import default_instance, global_as, network_of, routes_vxlan
 
 ELECTION = "/schema-transformer"
 RETRY_SECONDS = 1.0
@@ -41,7 +45,8 @@ UNITS_A_TURN = 50
 class Transformer:
     """One candidate for being the active transformer; only the active one reads and writes.
 
-    `counters`: evaluations, writes, refusals (a write the API refused: logged), errors (store or ids away).
+    `counters`: evaluations, writes, refusals (route targets that are none, and writes the API refused: each logged and
+    counted once for an object until it changes), errors (store or ids away).
     """
 
     log = Logger()
@@ -68,6 +73,7 @@ class Transformer:
         self._logical_routers = logical_routers
         self._client: ConfigClient | None = None
         self._numbers = TargetNumbers(store, ids)
+        self._refusals = Refusals()
         self._dirty = Agenda()
         self._election: Election | None = None
         self._work: Deferred[None] | None = None
@@ -144,6 +150,7 @@ class Transformer:
         for owner in self._numbers.owners():
             kind = reaction.ROUTER if self.graph.get("routing-instance", owner) is None else reaction.INSTANCE
             self._dirty.add([(kind, owner)])
+        self._dirty.add(reaction.orphans(self.graph))
         self.evaluate_everything()
 
     def _retire(self) -> None:
@@ -194,19 +201,24 @@ class Transformer:
                 self.log.warn("transformer: {error}; trying again", error=error)
                 await deferLater(self._reactor, RETRY_SECONDS)
             except WriterError as error:
-                self._refused(unit, error)
+                self._refused(unit, [str(error)])
+            else:
+                self._refused(unit)
             count += 1
             if count % UNITS_A_TURN == 0:
                 await deferLater(self._reactor, 0)
 
-    def _refused(self, unit: Unit, error: WriterError) -> None:
-        self.counters["refusals"] += 1
-        self.log.warn("transformer: {kind} {name}: {error}", kind=unit[0], name=unit[1], error=error)
+    def _refused(self, about: Unit, reasons: Iterable[str] = ()) -> None:
+        """Tell what of this is new; about what has no reasons (any more), nothing."""
+        for reason in self._refusals.news(about, reasons):
+            self.counters["refusals"] += 1
+            self.log.warn("transformer: {kind} {name}: {reason}", kind=about[0], name=about[1], reason=reason)
 
     async def _evaluate(self, unit: Unit) -> None:
         self.counters["evaluations"] += 1
         kind, name = unit
         await {
+            reaction.ORPHAN: self._orphan,
             reaction.INSTANCE: self._instance,
             reaction.NETWORK: self._network,
             reaction.GROUP: self._group,
@@ -222,6 +234,23 @@ class Transformer:
         node = self.graph.get(type_name, name)
         return node if node is not None and node.present else None
 
+    async def _orphan(self, name: str) -> None:
+        """A routing instance whose network was deleted while no transformer ran is deleted, whoever made it.
+
+        Not so those of the system, one that names no parent, and one whose network is there and only makes no sense.
+        """
+        fq_name = name.split(":")
+        uuid = await self._writer.find("routing-instance", fq_name)
+        stored = await self._writer.load(uuid) if uuid is not None else None
+        if stored is None or stored.parent is None or fq_name[:-1] in SYSTEM_NETWORKS:
+            return
+        if await self._writer.find("virtual-network", fq_name[:-1]) is not None:
+            return
+        if await self._store.columns(UUID_TABLE, stored.parent.uuid, READER_START, limit=1):
+            return
+        self.log.info("transformer: routing-instance {name}: its network is gone, and so it goes", name=name)
+        await self._delete("routing-instance", fq_name)
+
     async def _instance(self, name: str) -> None:
         """Route targets of one routing instance."""
         autonomous_system = global_as(self.graph)
@@ -230,9 +259,14 @@ class Transformer:
         node = self._node("routing-instance", name)
         if node is None or network_of(node) is None:
             if node is None:
+                self._refused(("routing-instance", name))
                 await self._released(name, autonomous_system)
             return
-        wanted = configured_targets(node)
+        wanted = configured_targets(self.graph, node)
+        wrong = [target for target in wanted if not is_target(target)]
+        self._refused(("routing-instance", name), [f"expected {TARGET}, not {target!r}" for target in wrong])
+        for target in wrong:
+            del wanted[target]
         if name not in NO_TARGETS:
             wanted[await self._numbers.target(name, autonomous_system)] = None
         uuid = await self._writer.find("routing-instance", name.split(":"))
@@ -250,7 +284,7 @@ class Transformer:
         if node is None:
             await self._released(name, autonomous_system)
             return
-        if node.properties.get("logical_router_type") == VXLAN_ROUTING:
+        if routes_vxlan(node):
             return
         target = await self._numbers.target(name, autonomous_system)
         uuid = await self._writer.find("logical-router", name.split(":"))
@@ -276,10 +310,7 @@ class Transformer:
         for target, attribute in wanted.items():
             found = await self._writer.find("route-target", [target])
             if found is None:
-                try:
-                    found = await self._make("route-target", {"fq_name": [target]})
-                except BadRequest as error:  # a row that somebody else wrote: its other targets count all the same
-                    self._refused((type_name, uuid), error)
+                found = await self._make("route-target", {"fq_name": [target]})
             if found is not None:
                 links[found] = Link("route-target", found, attribute)
         stored = await self._writer.load(uuid)

@@ -1,9 +1,12 @@
 """Walks that several derivations share: which network, which instance, which names."""
 
 from contrail_emulator.config.graph import Graph, Node
+from contrail_emulator.config.writer.names import uuid_in
 
 INSTANCE_OF = "virtual-network-routing-instance"
 INTERFACE_NETWORK = "virtual-machine-interface-virtual-network"
+INTERNAL_NETWORK = "__contrail_lr_internal_vn_"
+"""What the last part of an internal network's name begins with; the router's uuid and two underscores follow."""
 
 
 def global_as(graph: Graph) -> int | None:
@@ -39,6 +42,17 @@ def route_targets(node: Node, name: str) -> list[str]:
     return (node.properties.get(name) or {}).get("route_target") or []
 
 
+def routes_vxlan(router: Node) -> bool:
+    """Does a logical router have an internal network for its routes, instead of joining those of its interfaces?"""
+    return router.properties.get("logical_router_type") == "vxlan-routing"
+
+
+def internal_network(router: Node) -> str | None:
+    """The name of the network that the API server makes for a router that routes VXLAN (reference/config.md 5.7)."""
+    uuid = uuid_in(router.properties.get("id_perms"))
+    return None if uuid is None else f"{project_of(router.name)}:{INTERNAL_NETWORK}{uuid}__"
+
+
 def networks_of_router(router: Node) -> list[Node]:
     """The networks that a logical router's interfaces are in."""
     found: dict[Node, None] = {}
@@ -47,9 +61,15 @@ def networks_of_router(router: Node) -> list[Node]:
     return list(found)
 
 
-def routers_of_network(network: Node) -> list[Node]:
-    """The logical routers that have an interface in a network."""
+def routers_of_network(graph: Graph, network: Node) -> list[Node]:
+    """The logical routers whose targets a network gets: those that join it, or the one whose internal network it is."""
     found: dict[Node, None] = {}
     for interface in network.neighbours("virtual-machine-interface", INTERFACE_NETWORK):
-        found.update(dict.fromkeys(interface.neighbours("logical-router", "logical-router-interface")))
-    return [router for router in found if router.present]
+        for router in interface.neighbours("logical-router", "logical-router-interface"):
+            if router.present and not routes_vxlan(router):
+                found[router] = None
+    if network.name.startswith(f"{project_of(network.name)}:{INTERNAL_NETWORK}"):
+        for router in graph.nodes("logical-router"):
+            if router.present and routes_vxlan(router) and internal_network(router) == network.name:
+                found[router] = None
+    return list(found)

@@ -6,6 +6,7 @@ from typing import Any
 from .errors import BadRequest
 
 LISTS = ("route_target_list", "import_route_target_list", "export_route_target_list")
+TARGET = "target:<AS or IPv4 address>:<number>"
 TWO_BYTES = 0xFFFF
 AUTOMATIC_2_BYTE = range(8_000_000, (1 << 24) + 1)
 AUTOMATIC_4_BYTE = range(8_000, (1 << 15) + 1)
@@ -16,12 +17,18 @@ def given_targets(properties: dict[str, Any]) -> list[str]:
     return [target for name in LISTS for target in (properties.get(name) or {}).get("route_target") or []]
 
 
-def check_target(subject: str, target: str, autonomous_system: int | None) -> None:
-    """BadRequest for what is no `target:<AS or address>:<number>`, or is in the automatic range of the own AS."""
-    kind, _, rest = target.partition(":")
+def is_target(text: str) -> bool:
+    """Is this text a route target, `target:<AS or IPv4 address>:<number>`?"""
+    kind, _, rest = text.partition(":")
     left, _, right = rest.rpartition(":")
-    if kind != "target" or not _is_number(right) or not (_is_number(left) or _is_address(left)):
-        raise BadRequest(f"{subject}: expected target:<AS or IPv4 address>:<number>, not {target}")
+    return kind == "target" and _is_number(right) and (_is_number(left) or _is_address(left))
+
+
+def check_target(subject: str, target: str, autonomous_system: int | None) -> None:
+    """BadRequest for what is no target, or is in the automatic range of the own AS."""
+    if not is_target(target):
+        raise BadRequest(f"{subject}: expected {TARGET}, not {target}")
+    left, right = target.split(":")[1:]
     if not _is_number(left) or int(left) != autonomous_system:
         return
     reserved = AUTOMATIC_4_BYTE if int(left) > TWO_BYTES else AUTOMATIC_2_BYTE
