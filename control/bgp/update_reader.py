@@ -110,7 +110,7 @@ def read(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Received:
             received = Received()
             received.reach.append(reach)
             return received
-        unreach = _read_usual_withdrawal(body, negotiated)
+        unreach = _read_usual_withdrawal(body, negotiated, behaviour)
         if unreach is not None:
             received = Received()
             received.unreach.append(unreach)
@@ -173,7 +173,7 @@ def _read_usual(body: bytes, negotiated: Negotiated, cache: SectionCache, behavi
     return None if faults or not routes else Reach(family, section.attributes(next_hop), routes)
 
 
-def _read_usual_withdrawal(body: bytes, negotiated: Negotiated) -> Unreach | None:
+def _read_usual_withdrawal(body: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Unreach | None:
     """The quick way for a message that is nothing but one MP_UNREACH_NLRI; None when it needs the thorough one."""
     size = len(body)
     if size < 12 or body[0] or body[1] or body[5] != _MP_UNREACH or body[4] & CLASS_BITS != OPTIONAL:
@@ -191,10 +191,15 @@ def _read_usual_withdrawal(body: bytes, negotiated: Negotiated) -> Unreach | Non
         return None
     faults: list[str] = []
     try:
-        routes = nlri.codec(family).read(body[start + 3 :], True, faults)
+        routes = _withdrawal_codec(family, behaviour).read(body[start + 3 :], True, faults)
     except NlriError:
         return None
     return None if faults else Unreach(family, [key for key, _ in routes])
+
+
+def _withdrawal_codec(family: Family, behaviour: Behaviour) -> nlri.Codec:
+    """Profile rfc reads labels as it writes them; a real control node's withdrawals may come without (7.29)."""
+    return nlri.withdrawal_codec(family, lenient=behaviour.withdraw_label_bottom_of_stack)
 
 
 def _read_head(cache: SectionCache, head: bytes, negotiated: Negotiated, behaviour: Behaviour) -> Head | None:
@@ -353,7 +358,8 @@ class _Reader:
         """The routes of an NLRI field; NlriError when it cannot be cut."""
         lenient = self._behaviour.reset_on_malformed_attribute or family in _TYPED
         faults = self._received.faults
-        routes = nlri.codec(family).read(data, withdrawn, faults if lenient else None)
+        codec = _withdrawal_codec(family, self._behaviour) if withdrawn else nlri.codec(family)
+        routes = codec.read(data, withdrawn, faults if lenient else None)
         if family is Family.E_VPN and self._behaviour.reset_on_malformed_attribute:
             return contrail_view(routes, faults)
         return routes

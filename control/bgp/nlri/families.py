@@ -26,6 +26,14 @@ CODECS: Mapping[Family, Codec] = {
 }
 
 
+_EXACT_LABELED = LabeledCodec("inet-labeled", 4, lenient=False)
+
+
+def withdrawal_codec(family: Family, lenient: bool) -> Codec:
+    """The codec for what MP_UNREACH_NLRI holds. `lenient`: inet-labeled withdrawals may come without a label."""
+    return CODECS[family] if lenient or family is not Family.INET_LABELED else _EXACT_LABELED
+
+
 def codec(family: Family) -> Codec:
     """The NLRI codec of a family."""
     return CODECS[family]

@@ -90,16 +90,25 @@ class PrefixCodec:
 
 
 class LabeledCodec:
-    """inet-labeled: length (24 bits of label counted in), one label, prefix. The payload is the label."""
+    """inet-labeled: length (24 bits of label counted in), one label, prefix. The payload is the label.
 
-    __slots__ = ("name", "size")
+    By RFC 8277 2.4 a withdrawal has three bytes where the label stood, whatever they say. Real control nodes leave them
+    out (reference/bgp.md 2.3), and nothing on the wire tells the two forms apart up to a length of 32 bits. `lenient`
+    takes such a withdrawal as labelled when it begins with 80 00 00, 00 00 00 or 00 00 01, what routers and control
+    nodes write, and as bare otherwise. Wrong in two rare cases: a bare prefix inside 128.0.0.0/24, 0.0.0.0/24 or
+    0.0.1.0/24, and a labelled prefix of at most 8 bits whose label bytes are others.
+    """
 
+    __slots__ = ("lenient", "name", "size")
+
+    lenient: Final[bool]
     name: Final[str]
     size: Final[int]
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, lenient: bool = True) -> None:
         self.name = name
         self.size = size
+        self.lenient = lenient
 
     def read(self, data: bytes, withdrawn: bool = False, faults: list[str] | None = None) -> list[Route]:
         routes: list[Route] = []
@@ -116,8 +125,7 @@ class LabeledCodec:
                 continue
             label = data[offset + 1 : offset + 4]
             start = offset + 4
-            if bits < 24 or (withdrawn and bits <= self.size << 3 and label not in _WITHDRAW_LABELS):
-                # Real control nodes leave the label out of withdrawals (reference/bgp.md 2.3): all bits are prefix.
+            if bits < 24 or (withdrawn and self.lenient and bits <= self.size << 3 and label not in _WITHDRAW_LABELS):
                 start = offset + 1
             else:
                 bits -= 24

@@ -12,7 +12,7 @@ from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import nlri, update
 from contrail_emulator.control.bgp.attributes import Aggregator, AsPath, Attributes
 from contrail_emulator.control.bgp.family import Family
-from contrail_emulator.control.bgp.message import HEADER_SIZE, MAX_SIZE, MessageError, read_header
+from contrail_emulator.control.bgp.message import HEADER_SIZE, MAX_SIZE, MessageError, frame, read_header
 from contrail_emulator.control.bgp.negotiation import Negotiated
 from contrail_emulator.control.bgp.next_hop import read_next_hop, write_next_hop
 from contrail_emulator.control.bgp.nlri import Route
@@ -368,6 +368,27 @@ def test_withdraw_label() -> None:
     key = nlri.codec(Family.INET_VPN).key("64512:1:10.0.0.0/8")
     assert b"\x60\x00\x00\x01" in update.write_withdrawn(Family.INET_VPN, [key])[0]
     assert b"\x60\x80\x00\x00" in update.write_withdrawn(Family.INET_VPN, [key], RFC)[0]
+
+
+@pytest.mark.parametrize("label", ["800000", "000000", "000001", "003e91", "0a0001"])
+@pytest.mark.parametrize("prefix", ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/7", "10.128.0.0/9", "10.1.1.1/32"])
+def test_a_withdrawn_label_is_ignored_in_profile_rfc(label: str, prefix: str) -> None:
+    """RFC 8277 2.4: three bytes, whatever they say. Up to /8 profile contrail takes unusual ones for a prefix."""
+    key = nlri.codec(Family.INET_LABELED).key(prefix)
+    (message,) = update.write_withdrawn(Family.INET_LABELED, [key], RFC)
+    message = message.replace(b"\x80\x00\x00" + key[1:], bytes.fromhex(label) + key[1:])
+    for twice in (message, message):
+        (received,) = read([twice], RFC)
+        assert [(found.family, found.keys) for found in received.unreach] == [(Family.INET_LABELED, [key])]
+        assert received.faults == []
+
+
+def test_a_withdrawal_too_short_for_a_label_has_none_in_either_profile() -> None:
+    """Nothing else it could be: no reason to end a session with a control node that leaves labels out."""
+    message = frame(2, bytes.fromhex("0000 0009 800f06 000104 10 0a01"))
+    for behaviour in (CONTRAIL, RFC):
+        (received,) = read([message], behaviour)
+        assert [found.keys for found in received.unreach] == [[bytes.fromhex("100a01")]]
 
 
 def test_defects_are_off_unless_asked_for() -> None:
