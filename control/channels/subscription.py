@@ -88,7 +88,7 @@ class Subscription:
             self._install(route)
 
     def park(self) -> None:
-        """The instance goes: take its routes out, and keep them for when it comes back."""
+        """The instance goes: take its routes out, and keep for when it comes back what the present session said."""
         if self.active:
             self.parked = {(route.family, route.key): route for route in self._present()}
             self._deactivate()
@@ -196,13 +196,13 @@ class Subscription:
         return route is not None and route.find(self._source, 0) is not None
 
     def _present(self) -> Iterator[ItemRoute]:
-        """The routes in the tables, as they were published."""
+        """The routes in the tables that are not stale, as they were published."""
         for family, key in self._routes:
             route = self._core.tables[self._table(family)].routes.get(key)
             path = route.find(self._source, 0) if route is not None else None
-            if path is None:
+            if path is None or path.flags & STALE_MARKS:
                 continue
-            found = ItemRoute(family, key, path.attributes, path.payload, path.rd, path.flags & ~STALE_MARKS)
+            found = ItemRoute(family, key, path.attributes, path.payload, path.rd, path.flags)
             if is_selective(family, key):
                 found = dataclasses.replace(found, key=with_instance_rd(key, rd.ZERO))
             yield found

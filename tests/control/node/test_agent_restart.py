@@ -150,14 +150,35 @@ def test_another_address_is_another_agent() -> None:
     assert agent.session.closed
 
 
-def test_an_instance_may_go_and_come_while_its_agent_is_away() -> None:
-    site = Site()
-    site.lose(with_routes(site))
+def replace_instance(site: Site) -> None:
+    """It goes, and comes again."""
     site.channels.instance_removed(BLUE)
     site.bench.core.delete_instance(BLUE)
     site.bench.add_instance()
     site.channels.instance_added(BLUE)
     site.bench.flush()
+
+
+def test_an_instance_may_go_and_come_before_a_returned_agent_is_done() -> None:
+    """What it said again comes back with the instance; what it did not is not made new by that."""
+    site = Site()
+    site.lose(with_routes(site))
+    agent = site.connect()
+    agent.subscribe()
+    agent.publish(route("10.1.1.3/32"))
+    replace_instance(site)
+    assert site.bench.prefixes(TABLE) == ["10.1.1.3/32"] and site.flags() == "None"
+    agent.publish(route("10.1.1.5/32"))
+    agent.end_of_rib()
+    site.bench.flush()
+    assert site.bench.prefixes(TABLE) == ["10.1.1.3/32", "10.1.1.5/32"]
+
+
+def test_an_instance_may_go_and_come_while_its_agent_is_away() -> None:
+    site = Site()
+    site.lose(with_routes(site))
+    replace_instance(site)
+    assert site.bench.prefixes(TABLE) == [], "nobody says that these routes are still right"
     agent = site.connect()
     agent.subscribe()
     agent.publish(route())
