@@ -12,7 +12,8 @@ from contrail_emulator.config.layout import StoredObject
 from .draft import Draft
 from .errors import BadRequest, Conflict
 from .hooks import Hook
-from .networks import SYSTEM_NETWORKS, pools_of, subnet_of
+from .networks import SYSTEM_NETWORKS, pools_of
+from .subnets import subnet_of
 
 
 @dataclass(slots=True)

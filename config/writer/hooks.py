@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contrail_emulator.config.layout import StoredObject
+from contrail_emulator.config.layout import Link, StoredObject
 
 from .draft import Draft
 
@@ -29,6 +29,9 @@ class Hook:
 
     async def before_update(self, stored: StoredObject, draft: Draft) -> None:
         """Complete or refuse a change."""
+
+    async def before_unreference(self, stored: StoredObject, lost: Link) -> None:
+        """Refuse the loss of one reference, which is one of those stored."""
 
     async def after_update(self, stored: StoredObject, draft: Draft) -> None:
         """Give back what the change let go of."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from contrail_emulator.config.ids import VIRTUAL_NETWORKS, Allocator, Exhausted
@@ -14,22 +14,13 @@ from .hooks import Hook
 from .names import RWX
 from .route_targets import check_target, given_targets
 from .routers import GLOBAL_CONFIG
+from .subnets import linked_subnets, refuse_if_used, subnet_of
 
 SYSTEM_NETWORKS = (
     ["default-domain", "default-project", "ip-fabric"],
     ["default-domain", "default-project", "__link_local__"],
 )
 NO_ADDRESS = ("0.0.0.0", "::")
-
-
-def subnet_of(entry: dict[str, Any]) -> IPv4Network | IPv6Network:
-    """The prefix of one IpamSubnetType; BadRequest when it is none."""
-    subnet = entry.get("subnet") or {}
-    text = f"{subnet.get('ip_prefix')}/{subnet.get('ip_prefix_len')}"
-    try:
-        return ip_network(text, strict=False)
-    except ValueError as error:
-        raise BadRequest(f"Invalid subnet {text}") from error
 
 
 def service_addresses(network: IPv4Network | IPv6Network, from_start: bool) -> tuple[str, str]:
@@ -94,6 +85,9 @@ class NetworkHook(Hook):
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
         await self._check_targets(draft)
         self.complete(stored, draft)
+        if "network-ipam" in draft.references:
+            lost = linked_subnets(stored.references) - linked_subnets(draft.references["network-ipam"])
+            await refuse_if_used(self.writer, stored.uuid, lost)
         if "virtual_network_properties" in draft.properties:
             old = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
             new = (draft.properties["virtual_network_properties"] or {}).get("vxlan_network_identifier")
@@ -101,6 +95,10 @@ class NetworkHook(Hook):
                 await self._reserve_vxlan(draft)
                 if old:
                     await self.allocator().free(old, f"{stored.name}_vxlan")
+
+    async def before_unreference(self, stored: StoredObject, lost: Link) -> None:
+        others = [link for link in stored.references if link is not lost]
+        await refuse_if_used(self.writer, stored.uuid, linked_subnets([lost]) - linked_subnets(others))
 
     async def before_delete(self, stored: StoredObject) -> None:
         if stored.fq_name in SYSTEM_NETWORKS:

@@ -29,6 +29,7 @@ from .groups import SecurityGroupHook
 from .hooks import Hook
 from .initial import initialise
 from .interfaces import InterfaceHook
+from .ipams import IpamHook
 from .networks import NetworkHook
 from .routers import RouterHook
 
@@ -67,6 +68,7 @@ class Writer:
         self._plain = Hook(self)
         self._hooks: Mapping[str, Hook] = {
             "virtual-network": NetworkHook(self),
+            "network-ipam": IpamHook(self),
             "virtual-machine-interface": InterfaceHook(self),
             "security-group": SecurityGroupHook(self),
             "instance-ip": InstanceIpHook(self),
@@ -331,6 +333,7 @@ class Writer:
         if operation == "DELETE":
             if present is None:
                 return False
+            await self._hook(found).before_unreference(stored, present)
             changed = present
             mutations = layout.unreference_mutations(self.schema, found, uuid, present)
         elif operation == "ADD":

@@ -2,13 +2,14 @@
 
 import json
 import uuid as uuid_module
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
 from contrail_emulator.config.ids import ROUTE_TARGETS, VIRTUAL_NETWORKS
 from contrail_emulator.config.layout import UUID_TABLE
-from contrail_emulator.config.store import Put
+from contrail_emulator.config.store import Delete, Put
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO, FABRIC
 from contrail_emulator.config.writer import BadRequest, Conflict, Forbidden, NotFound, WriterError
@@ -292,6 +293,105 @@ def test_overlapping_subnets_are_refused(site: Site) -> None:
     references = [{"to": [*DEMO, "ipam"], "attr": {"ipam_subnets": entries}}]
     message = refused(site, BadRequest, "virtual-network", {"fq_name": [*DEMO, "x"], "network_ipam_refs": references})
     assert "overlapping" in message
+
+
+def ipam_link(*prefixes: str, ipam: str = "ipam") -> dict[str, Any]:
+    subnets = [prefix.partition("/") for prefix in prefixes]
+    entries = [{"subnet": {"ip_prefix": prefix, "ip_prefix_len": int(length)}} for prefix, _, length in subnets]
+    return {"to": [*DEMO, ipam], "attr": {"ipam_subnets": entries}}
+
+
+def still_there(site: Site, network: str, change: Coroutine[Any, Any, Any], subnet: str, address: str) -> None:
+    """A change is refused as the API server does, and nothing of it is done."""
+    before = site.read("virtual-network", network)
+    with pytest.raises(Conflict) as caught:
+        site.run(change)
+    said = f"virtual-network default-domain:demo:blue: Cannot Delete IP Block {subnet}, {address} is in use"
+    assert str(caught.value) == said and caught.value.status == 409
+    assert site.read("virtual-network", network) == before
+
+
+def test_a_subnet_with_an_address_in_use_stays(site: Site) -> None:
+    site.project()
+    site.create("network-ipam", *DEMO, "other")
+    links = [ipam_link("10.1.0.0/24", "10.2.0.0/24"), ipam_link("10.3.0.0/24", ipam="other")]
+    blue = site.create("virtual-network", *DEMO, "blue", network_ipam_refs=links)
+    site.interface("p", "blue")
+    site.address("one", "blue", "p", instance_ip_address="10.1.0.252")
+    site.address("three", "blue", "p", instance_ip_address="10.3.0.9")
+    ipam, other = (site.find("network-ipam", *DEMO, name) for name in ("ipam", "other"))
+    assert ipam is not None and other is not None
+
+    def relink(*links: dict[str, Any]) -> Coroutine[Any, Any, bool]:
+        return site.writer.update("virtual-network", blue, {"network_ipam_refs": list(links)})
+
+    def unlink(uuid: str) -> Coroutine[Any, Any, bool]:
+        return site.writer.ref_update("virtual-network", blue, "network-ipam", uuid, "DELETE")
+
+    one, three = ("10.1.0.0/24", "IP(10.1.0.252)"), ("10.3.0.0/24", "IP(10.3.0.9)")
+    attribute = ipam_link("10.2.0.0/24")["attr"]
+    replace = site.writer.ref_update("virtual-network", blue, "network-ipam", ipam["uuid"], "ADD", attribute)
+    still_there(site, blue, replace, *one)
+    still_there(site, blue, relink(ipam_link("10.2.0.0/24"), links[1]), *one)
+    still_there(site, blue, relink(ipam_link("10.1.0.0/16"), links[1]), *one)
+    still_there(site, blue, relink(links[0]), *three)
+    still_there(site, blue, unlink(ipam["uuid"]), *one)
+    still_there(site, blue, unlink(other["uuid"]), *three)
+    with pytest.raises(Conflict, match="Delete when resource still referred"):
+        site.run(site.writer.delete("network-ipam", other["uuid"]))
+    site.run(relink(ipam_link("10.3.0.0/24", "10.1.0.0/24")))  # one that nobody uses goes, one only changes its IPAM
+    for name in ("one", "three"):
+        found = site.find("instance-ip", name)
+        assert found is not None
+        site.run(site.writer.delete("instance-ip", found["uuid"]))
+    site.run(unlink(ipam["uuid"]))
+    assert "network_ipam_refs" not in site.read("virtual-network", blue)
+
+
+def test_floating_and_alias_addresses_keep_their_subnet_and_rows_that_make_no_sense_keep_none(site: Site) -> None:
+    blue = site.network("blue", "10.1.0.0/24")
+    site.interface("p", "blue")
+    site.address("one", "blue", "p")
+    site.create("floating-ip-pool", *DEMO, "blue", "pool")
+    floating = site.create("floating-ip", *DEMO, "blue", "pool", "fip", parent_type="floating-ip-pool")
+    site.create("alias-ip-pool", *DEMO, "blue", "pool")
+    alias = site.create("alias-ip", *DEMO, "blue", "pool", "aip", alias_ip_address="10.1.0.7")
+    one = site.find("instance-ip", "one")
+    assert one is not None
+    for wrong in ('"10.1.0.300"', "7"):
+        site.run(site.store.write([Put(UUID_TABLE, one["uuid"], "prop:instance_ip_address", wrong)]))
+        change = site.writer.update("virtual-network", blue, {"network_ipam_refs": []})
+        still_there(site, blue, change, "10.1.0.0/24", "Floating IP(10.1.0.251)")
+    site.run(site.writer.delete("floating-ip", floating))
+    change = site.writer.update("virtual-network", blue, {"network_ipam_refs": []})
+    still_there(site, blue, change, "10.1.0.0/24", "Alias IP(10.1.0.7)")
+    site.run(site.writer.delete("alias-ip", alias))
+    site.run(site.store.write([Delete(UUID_TABLE, one["uuid"])]))
+    assert site.run(site.writer.update("virtual-network", blue, {"network_ipam_refs": []}))
+
+
+def test_a_subnet_of_a_flat_ipam_stays_while_a_network_has_an_address_of_it(site: Site) -> None:
+    site.project()
+    flat = site.create(
+        "network-ipam", *DEMO, "flat", ipam_subnet_method="flat-subnet",
+        ipam_subnets={"subnets": ipam_link("10.1.0.0/24", "10.2.0.0/24")["attr"]["ipam_subnets"]},
+    )  # fmt: skip
+    blue = site.create("virtual-network", *DEMO, "blue", network_ipam_refs=[{"to": [*DEMO, "flat"], "attr": {}}])
+    network_ref = [{"to": [*DEMO, "blue"]}]
+    iip = site.create("instance-ip", "one")
+    site.run(site.store.write([Put(UUID_TABLE, iip, "prop:instance_ip_address", '"10.1.0.9"')]))  # from its IPAM
+    site.run(site.writer.update("instance-ip", iip, {"virtual_network_refs": network_ref}))
+
+    def subnets(*prefixes: str) -> Coroutine[Any, Any, bool]:
+        value = {"subnets": ipam_link(*prefixes)["attr"]["ipam_subnets"]}
+        return site.writer.update("network-ipam", flat, {"ipam_subnets": value})
+
+    still_there(site, blue, subnets("10.2.0.0/24"), "10.1.0.0/24", "IP(10.1.0.9)")
+    still_there(site, blue, site.writer.update("network-ipam", flat, {"ipam_subnets": None}), "10.1.0.0/24",
+                "IP(10.1.0.9)")  # fmt: skip
+    site.run(subnets("10.1.0.0/24"))
+    site.run(site.writer.delete("instance-ip", iip))
+    site.run(subnets())
 
 
 def test_an_interface_has_a_mac_and_a_link_to_the_instance(site: Site) -> None:
