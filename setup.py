@@ -18,7 +18,7 @@ HOT = {
     "control/bgp/attributes": "as_path attributes layout section",
     "control/bgp/nlri": "base prefix vpn",
     "control/channels": "bgp_encoder bgp_import",
-    "control/routing": "attribute_set core export groups path replication ring selection source table",
+    "control/routing": "attribute_set core delivery export groups members path replication ring selection source table",
 }
 ext_modules = []
 if os.environ.get("CONTRAIL_EMULATOR_COMPILE") == "1":  # `make fast`: for an environment of its own, never in place

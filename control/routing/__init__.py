@@ -2,8 +2,8 @@
 
 from .core import CoreSettings, RoutingCore
 from .group_key import Encoder, GroupKey, Member
-from .groups import Membership
 from .instance import MASTER_INSTANCE, InstanceSettings
+from .members import Membership
 from .path import Flag, Path
 from .source import Source, SourceKind
 

@@ -16,8 +16,9 @@ from .attribute_set import AttributeTable
 from .evpn import EvpnManager
 from .export import BgpExport, XmppExport
 from .group_key import Encoder, GroupKey, Member
-from .groups import Exporter, Membership, UpdateGroup
+from .groups import Exporter, UpdateGroup
 from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
+from .members import Membership
 from .multicast import LabelBlocks, TreeManager
 from .path import LLGR_STALE, STALE, Path
 from .replication import Replicator
@@ -402,8 +403,8 @@ class RoutingCore:
             policy = self._policies.setdefault((key, table.family), len(self._policies) + 1)
             encoder = self._encoders[key.encoding]
             exporter = self._exporters[key.encoding]
-            group = UpdateGroup(table, key, policy, encoder, exporter, self.settle, self._activate)
-            group.target_bits = self.route_targets.bits
+            bits = self.route_targets.bits
+            group = UpdateGroup(table, key, policy, encoder, exporter, self.settle, self._activate, bits)
             table.groups[key] = group
         filtered = filtered and table.vpn
         if filtered and not table.tracking:
@@ -417,7 +418,7 @@ class RoutingCore:
             return
         routes = group.leave(membership)
         bits = membership.bit
-        if not group.all:
+        if not group.members.all:
             del group.table.groups[group.key]
             bits = -1
         self._jobs.append(_forget(group, bits, routes))
@@ -507,4 +508,4 @@ def _forget(group: UpdateGroup, bits: int, routes: Iterable[Route]) -> Job:
         if not number % STEP:
             yield
     if bits > 0:
-        group.release_bits(bits)
+        group.members.release(bits)

@@ -195,7 +195,7 @@ class EvpnManager:
         best = route.best
         if olist is None or best is None:
             return None
-        return olist, b"", group.by_source.get(best.source, 0)
+        return olist, b"", group.members.by_source.get(best.source, 0)
 
     def rows(self) -> dict[str, int]:
         """Counts for introspect (ShowEvpnTable)."""

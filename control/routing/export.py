@@ -60,17 +60,18 @@ class BgpExport:
             attributes, mask, reflected = recent[4], recent[5], recent[6]
         else:
             attributes = self._derive(group, best)
-            mask = group.all
-            if group.filtered and not self._unfiltered(shared.attributes):
-                mask &= ~group.filtered | group.interested(shared.targets)
-            reflected = mask & ~group.by_source.get(source, 0)
+            members = group.members
+            mask = members.all
+            if members.filtered and not self._unfiltered(shared.attributes):
+                mask &= ~members.filtered | members.interested(shared.targets)
+            reflected = mask & ~members.by_source.get(source, 0)
             group.recent = (shared, source, stale, self._core.generation, attributes, mask, reflected)
         if attributes is None or (group.carries_trees and route.key[0] == NATIVE):
             return None
         if group.reflects:
             mask = reflected if best.next is None else mask & ~self._suppliers(group, best)
         elif group.key.as_override:
-            mask &= ~group.by_source.get(source, 0)
+            mask &= ~group.members.by_source.get(source, 0)
         return attributes, best.payload, mask
 
     @staticmethod
@@ -80,11 +81,11 @@ class BgpExport:
         Paths that were reflected already do not count: two reflectors with one client would else withdraw from and
         tell each other in turns for ever.
         """
-        bits = group.by_source.get(best.source, 0)
+        bits = group.members.by_source.get(best.source, 0)
         path = best.next
         while path is not None:
             if not path.flags & INFEASIBLE and not path.shared.attributes.cluster_list:
-                bits |= group.by_source.get(path.source, 0)
+                bits |= group.members.by_source.get(path.source, 0)
             path = path.next
         return bits
 
@@ -227,14 +228,14 @@ class XmppExport:
             manager = self._core.managers.get(group.table)
             return manager.export(group, route) if manager is not None else None
         if best.next is None:
-            return best.shared.attributes, best.payload, group.all
+            return best.shared.attributes, best.payload, group.members.all
         seen: dict[tuple[bytes, bytes], Path] = {}
         for path in route.ecmp_paths():
             seen.setdefault((path.shared.attributes.next_hop, path.payload), path)
         if len(seen) == 1:
-            return best.shared.attributes, best.payload, group.all
+            return best.shared.attributes, best.payload, group.members.all
         return (
             tuple(path.shared.attributes for path in seen.values()),
             tuple(path.payload for path in seen.values()),
-            group.all,
+            group.members.all,
         )

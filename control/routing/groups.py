@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from contrail_emulator.control.bgp.family import Family
 
-from .group_key import Encoder, GroupKey, Member, SetEncoder, SingleEncoder
-from .ring import Advert, Marker, Reach, Walk, ready_beside
+from .delivery import Collected, Delivery
+from .group_key import Encoder, GroupKey, Member
+from .members import Members, Membership
+from .ring import Advert, Marker, Walk, link_before, ready_beside, unlink
 from .source import Source
 
 if TYPE_CHECKING:
@@ -58,40 +60,6 @@ class Slot:
         self.unfit = unfit
 
 
-class Membership:
-    """One member's place in a group. `joined` turns true when it has been told all that there was when it joined."""
-
-    __slots__ = ("bit", "blocked", "group", "joined", "marker", "member", "on_joined", "paused", "source")
-
-    def __init__(
-        self,
-        group: UpdateGroup,
-        member: Member,
-        bit: int,
-        source: Source | None,
-        on_joined: Callable[[Membership], None] | None,
-    ) -> None:
-        self.group: UpdateGroup | None = group
-        self.member = member
-        self.bit = bit
-        self.source = source
-        self.on_joined = on_joined
-        self.joined = False
-        self.blocked = False
-        self.marker = group.tail
-        self.paused: list[Walk] = []
-
-    def unblocked(self) -> None:
-        """The member can be sent to again."""
-        if self.blocked and self.group is not None:
-            self.group.unblock(self)
-
-    def refresh(self) -> None:
-        """Send everything again (RFC 2918)."""
-        if self.group is not None:
-            self.group.refresh(self)
-
-
 class UpdateGroup:
     """The members of one table that hear the same, and the ring of what they are to hear."""
 
@@ -104,7 +72,9 @@ class UpdateGroup:
         exporter: Exporter,
         settle: Callable[[Route], None],
         on_work: Callable[[UpdateGroup], None],
+        target_bits: Callable[[Members, bytes], int],
     ) -> None:
+        """`target_bits`: see `Members`."""
         self.table = table
         self.key = key
         self.policy = policy
@@ -113,31 +83,18 @@ class UpdateGroup:
         self.carries_trees = table.family is Family.ERM_VPN
         self.carries_lists = key.encoding != "bgp" and table.family in (Family.E_VPN, Family.ERM_VPN)
         self.active = False
-        self.all = 0
-        """Bits of everyone who is a member now."""
-        self.by_source: dict[Source, int] = {}
-        self.filtered = 0
-        """Bits of members with a route-target filter."""
-        self.target_bits: Callable[[UpdateGroup, bytes], int] = lambda group, target: 0
-        """The filtered members that asked for one target, or for all (an empty target)."""
-        self._interest: dict[bytes, int] = {}
+        self.members = Members(target_bits)
         self.counters = {"messages": 0, "deliveries": 0, "reach": 0, "unreach": 0, "splits": 0, "merges": 0}
         self.tail = Marker(0, True)
         self._ring = Marker(0, False)  # the sentinel: its next is the oldest node, its prev the newest
         self._ring.prev = self._ring.next = self._ring
-        self._link_last(self.tail)
-        self._encoder = encoder
-        self._reach_set: SetEncoder | None = getattr(encoder, "reach_set", None)
-        self._reach_single: SingleEncoder | None = getattr(encoder, "reach_single", None)
+        link_before(self.tail, self._ring)
+        self._delivery = Delivery(table, key, encoder, self.counters)
         self._export = exporter.__call__  # the method is called faster than the object
         self._settle = settle
         self._on_work = on_work
         self._behind: list[Marker] = []
         self._walks: list[Walk] = []
-        self._free: list[int] = []
-        self._departed = 0
-        self._by_bit: dict[int, Membership] = {}
-        self._readers: dict[int, tuple[Membership, ...]] = {}
         self.slots: dict[tuple[Source, int], Slot] = {}
         """For each source and mark of its paths."""
         # The last answer of an exporter that depends on nothing but attribute set, source and flags: see export.py.
@@ -156,16 +113,11 @@ class UpdateGroup:
 
         `filtered`: of a VPN table, only the routes with a target that it asked for.
         """
-        bit = self._free.pop() if self._free else 1 << (self.all | self._departed).bit_length()
-        membership = Membership(self, member, bit, source, on_joined)
-        self.all |= bit
-        self.tail.bits |= bit
-        if filtered:
-            self.filtered |= bit
-        self._by_bit[bit] = membership
-        if source is not None:
-            self.by_source[source] = bit
+        bit = self.members.new_bit()
+        membership = Membership(self, member, bit, source, on_joined, self.tail)
+        self.members.add(membership, filtered)
         self._members_changed()
+        self.tail.bits |= bit
         for walk in self._walks:
             if walk.initial and not walk.position and not walk.anew:
                 walk.bits |= bit
@@ -182,12 +134,7 @@ class UpdateGroup:
         if membership.group is not self:
             return ()
         membership.group = None
-        self.all &= ~bit
-        self._departed |= bit
-        self.filtered &= ~bit
-        del self._by_bit[bit]
-        if membership.source is not None and self.by_source.get(membership.source) == bit:
-            del self.by_source[membership.source]
+        self.members.remove(membership)
         self._members_changed()
         marker = membership.marker
         marker.bits &= ~bit
@@ -209,39 +156,14 @@ class UpdateGroup:
             if not advert.told and not advert.mask:
                 self._remove(advert)
 
-    def release_bits(self, bits: int) -> None:
-        """Departed members' bits are clear everywhere and may be used again."""
-        self._departed &= ~bits
-        while bits:
-            bit = bits & -bits
-            self._free.append(bit)
-            bits ^= bit
-
-    def interested(self, targets: tuple[bytes, ...]) -> int:
-        """The filtered members that asked for one of these targets."""
-        interest = self._interest
-        bits = 0
-        for target in (b"", *targets):
-            found = interest.get(target)
-            if found is None:
-                found = interest[target] = self.target_bits(self, target)
-            bits |= found
-        return bits
-
-    def forget_interest(self, target: bytes | None) -> None:
-        """Who asked for a target (None: for all targets) changed."""
-        self._interest.pop(b"" if target is None else target, None)
+    def forget_interest(self, target: bytes) -> None:
+        """Who asked for a target (or for all: empty) changed."""
+        self.members.forget_interest(target)
         self.recent = None
 
     def _members_changed(self) -> None:
-        self._interest.clear()
-        self._readers.clear()
         self.slots.clear()
         self.recent = None
-
-    @property
-    def members(self) -> tuple[Membership, ...]:
-        return tuple(self._by_bit.values())
 
     @property
     def markers(self) -> int:
@@ -266,13 +188,6 @@ class UpdateGroup:
             yield node
             node = node.next
 
-    def members_of(self, bits: int) -> tuple[Membership, ...]:
-        found = self._readers.get(bits)
-        if found is None:
-            found = tuple(membership for bit, membership in self._by_bit.items() if bit & bits)
-            self._readers[bits] = found
-        return found
-
     # --- changes -----------------------------------------------------------------------------------------------------
 
     def find(self, route: Route) -> Advert | None:
@@ -294,7 +209,7 @@ class UpdateGroup:
             advert.attributes = None
             advert.payload = b""
             advert.mask = advert.current = 0
-            if not advert.told & self.all:
+            if not advert.told & self.members.all:
                 self._remove(advert)
                 return
         else:
@@ -334,7 +249,7 @@ class UpdateGroup:
 
     def compare(self, routes: list[Route], bits: int) -> None:
         """Tell some members, and only them, what changed for them about `routes`."""
-        bits &= self.all
+        bits &= self.members.all
         if not routes or not bits:
             return
         last = self._walks[-1] if self._walks else None
@@ -342,7 +257,7 @@ class UpdateGroup:
             last.routes.extend(routes)
         else:
             walk = Walk(bits, list(routes))
-            for membership in self.members_of(walk.bits):
+            for membership in self.members.of(walk.bits):
                 if membership.blocked:
                     self._pause(walk, membership)
             if walk.bits:
@@ -369,29 +284,9 @@ class UpdateGroup:
 
     # --- the ring ----------------------------------------------------------------------------------------------------
 
-    def _link_last(self, marker: Marker) -> None:
-        self._link_before(marker, self._ring)
-
-    @staticmethod
-    def _link_before(marker: Marker, node: Advert | Marker) -> None:
-        before = node.prev
-        assert before is not None
-        before.next = marker
-        marker.prev = before
-        marker.next = node
-        node.prev = marker
-
-    @staticmethod
-    def _unlink(node: Advert | Marker) -> None:
-        before, after = node.prev, node.next
-        if before is not None and after is not None:
-            before.next = after
-            after.prev = before
-            node.prev = node.next = None
-
     def _remove(self, advert: Advert) -> None:
         """Nobody has, or is to have, the route."""
-        self._unlink(advert)
+        unlink(advert)
         route = advert.route
         if route.advert is advert:
             route.advert = advert.following
@@ -405,7 +300,7 @@ class UpdateGroup:
             self.table.routes.pop(route.key, None)
 
     def _drop_marker(self, marker: Marker) -> None:
-        self._unlink(marker)
+        unlink(marker)
         if marker in self._behind:
             self._behind.remove(marker)
 
@@ -417,7 +312,7 @@ class UpdateGroup:
         membership.blocked = True
         old = membership.marker
         marker = membership.marker = Marker(bit, False)
-        self._link_before(marker, old)
+        link_before(marker, old)
         old.bits &= ~bit
         if not old.bits and old is not self.tail:
             self._drop_marker(old)
@@ -469,8 +364,7 @@ class UpdateGroup:
         """Send what follows `marker` to its members: a slice, or up to the next marker whose members can be sent to."""
         bits = marker.bits
         ring = self._ring
-        reach = Reach()
-        gone: dict[int, list[bytes]] = {}
+        collected = Collected()
         left = SLICE
         node = marker.next
         assert node is not None
@@ -496,11 +390,11 @@ class UpdateGroup:
             lose = told & ~mask & bits
             if send:
                 if carries_lists:
-                    reach.add(advert, send)
+                    collected.add(advert, send)
                 else:
                     if advert.attributes is not attributes or send != receivers:
                         attributes, receivers = advert.attributes, send
-                        routes = reach.routes(attributes, send)
+                        routes = collected.routes(attributes, send)
                     routes.append((advert.route.key, advert.payload))
                 if not told or told == send:
                     advert.told = advert.current = send
@@ -509,20 +403,20 @@ class UpdateGroup:
                     current = advert.current | send
                     advert.current = told if current == told else current
             if lose:
-                gone.setdefault(lose, []).append(advert.route.key)
+                collected.lose(advert.route.key, lose)
                 advert.told &= ~lose
                 if not advert.told and not mask:
                     self._remove(advert)
             node = following
-        self._unlink(marker)
-        self._link_before(marker, node)
+        unlink(marker)
+        link_before(marker, node)
         if marker is not self.tail and (met is not None or node is ring):
             self._merge(marker, met or self.tail)
-        self._deliver(bits, reach, gone)
+        self._deliver(bits, collected)
 
     def _merge(self, marker: Marker, into: Marker) -> None:
         """The members of `marker` have caught up with those of `into`."""
-        for membership in self.members_of(marker.bits):
+        for membership in self.members.of(marker.bits):
             membership.marker = into
         into.bits |= marker.bits
         self._drop_marker(marker)
@@ -531,8 +425,7 @@ class UpdateGroup:
     def _walk(self, walk: Walk) -> int:
         """Compare the next slice of a walk's routes with what its members have. Returns how many there were."""
         bits = walk.bits
-        reach = Reach()
-        gone: dict[int, list[bytes]] = {}
+        collected = Collected()
         if walk.unbegun:
             walk.begin(self.table.routes.values())
         start = walk.position
@@ -542,17 +435,15 @@ class UpdateGroup:
                 self._settle(route)
             if walk.anew:
                 self._take_back(route, bits)
-            self._compare_one(route, bits, reach, gone)
+            self._compare_one(route, bits, collected)
         walk.position = end
         done = end == len(walk.routes)
         if done:
             self._walks.remove(walk)
-        self._deliver(bits, reach, gone)
+        self._deliver(bits, collected)
         if done and walk.initial:
-            for membership in self.members_of(bits & self.all):
-                membership.joined = True
-                if membership.on_joined is not None:
-                    membership.on_joined(membership)
+            for membership in self.members.of(bits & self.members.all):
+                membership.has_joined()
         return end - start + 1
 
     def _take_back(self, route: Route, bits: int) -> None:
@@ -561,7 +452,7 @@ class UpdateGroup:
         if advert is not None:
             advert.current &= ~bits
 
-    def _compare_one(self, route: Route, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
+    def _compare_one(self, route: Route, bits: int, collected: Collected) -> None:
         advert = self.find(route)
         export = self._export(self, route) if route.best is not None else None
         attributes: Any = None
@@ -576,7 +467,7 @@ class UpdateGroup:
             advert = route.advert = Advert(self, route, attributes, payload, 0)
             first = self._ring.next
             assert first is not None
-            self._link_advert_before(advert, first)
+            link_before(advert, first)
         elif advert.mask and (advert.payload != payload or advert.attributes != attributes):
             self.changed(route)  # the export policy itself changed: everyone is to hear of it
             return
@@ -588,70 +479,20 @@ class UpdateGroup:
         others = advert.mask & ~bits
         advert.mask = want | others if others else want
         if send:
-            reach.add(advert, send)
+            collected.add(advert, send)
             advert.told |= send
             advert.current |= send
         if lose:
-            gone.setdefault(lose, []).append(route.key)
+            collected.lose(route.key, lose)
             advert.told &= ~lose
         advert.current &= advert.mask
         if not advert.told and not advert.mask:
             self._remove(advert)
 
-    @staticmethod
-    def _link_advert_before(advert: Advert, node: Advert | Marker) -> None:
-        before = node.prev
-        assert before is not None
-        before.next = advert
-        advert.prev = before
-        advert.next = node
-        node.prev = advert
-
-    def _deliver(self, bits: int, reach: Reach, gone: dict[int, list[bytes]]) -> None:
-        """Encode what was collected, once per attributes and receivers, and hand it to `bits`."""
-        batches: dict[int, list[bytes]] = {}
-        table, counters = self.table, self.counters
-        name, family, instance = table.name, table.family, table.instance.name
-        key, reach_set, reach_single = self.key, self._reach_set, self._reach_single
-        for receivers, attributes, routes in reach.batches:
-            counters["reach"] += len(routes)
-            if isinstance(attributes, tuple):
-                paths = [(nlri, tuple(zip(attributes, payloads, strict=True))) for nlri, payloads in routes]
-                messages = self._encoder.reach(name, family, instance, key, paths)
-            elif reach_set is not None:
-                messages = reach_set(name, family, key, attributes, routes)
-            elif reach_single is not None:
-                messages = reach_single(family, instance, attributes, routes)
-            else:
-                paths = [(nlri, ((attributes, payload),)) for nlri, payload in routes]
-                messages = self._encoder.reach(name, family, instance, key, paths)
-            collected = batches.get(receivers)
-            if collected is None:
-                collected = batches[receivers] = []
-            collected += messages
-        for receivers, lists in reach.olists.items():
-            counters["reach"] += len(lists)
-            messages = self._encoder.reach_olist(name, family, instance, self.key, lists)
-            batches.setdefault(receivers, []).extend(messages)
-        for receivers, keys in gone.items():
-            counters["unreach"] += len(keys)
-            messages = self._encoder.unreach(name, family, instance, self.key, keys)
-            batches.setdefault(receivers, []).extend(messages)
-        if not batches:
-            return
-        counters["messages"] += sum(map(len, batches.values()))
-        joins = self._encoder.joins
-        if joins:
-            batches = {receivers: [b"".join(messages)] for receivers, messages in batches.items()}
-        for membership in self.members_of(bits):
-            bit = membership.bit
-            due = [message for receivers, messages in batches.items() if receivers & bit for message in messages]
-            if joins and len(due) > 1:
-                due = [b"".join(due)]
-            blocked = False
-            for message in due:
-                if membership.group is self:
-                    counters["deliveries"] += 1
-                    blocked = not membership.member.deliver(message) or blocked
-            if blocked and membership.group is self and not membership.blocked:
-                self._block(membership)
+    def _deliver(self, bits: int, collected: Collected) -> None:
+        """Hand what was collected to `bits`."""
+        encoded = self._delivery.encode(collected)
+        if encoded:
+            for membership in self.members.of(bits):
+                if not self._delivery.hand_over(encoded, membership) and not membership.blocked:
+                    self._block(membership)

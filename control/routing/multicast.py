@@ -278,7 +278,7 @@ class TreeManager:
         if not entries:
             return None
         olist = Olist(best.attributes, best.payload, entries, (), node.label)
-        return olist, b"", group.by_source.get(best.source, 0)
+        return olist, b"", group.members.by_source.get(best.source, 0)
 
     def close(self) -> None:
         """The table is gone: give the labels back."""

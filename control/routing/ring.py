@@ -1,11 +1,9 @@
-"""The nodes of an update group's ring, and what is collected from them for encoding. `groups` explains them."""
+"""The nodes of an update group's ring, and walks over the table beside it. `groups` explains them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-
-from .olist import Olist
 
 if TYPE_CHECKING:
     from .groups import UpdateGroup
@@ -41,6 +39,25 @@ class Marker:
         self.ready = ready
         self.prev: Advert | Marker | None = None
         self.next: Advert | Marker | None = None
+
+
+def link_before(node: Advert | Marker, after: Advert | Marker) -> None:
+    """Put a node that is in no ring before `after`."""
+    before = after.prev
+    assert before is not None
+    before.next = node
+    node.prev = before
+    node.next = after
+    after.prev = node
+
+
+def unlink(node: Advert | Marker) -> None:
+    """Take a node out, if it is in."""
+    before, after = node.prev, node.next
+    if before is not None and after is not None:
+        before.next = after
+        after.prev = before
+        node.prev = node.next = None
 
 
 def ready_beside(marker: Marker, sentinel: Marker) -> Marker | None:
@@ -93,43 +110,3 @@ class Walk:
         """`table`: every route there is now."""
         self.routes = list(dict.fromkeys((*self.routes, *table)))
         self.unbegun = False
-
-
-class Reach:
-    """Adverts collected for encoding, per attribute sets and receivers.
-
-    `batches` holds (receivers, attributes, routes) with (key, payload) routes of one attribute set, or with a tuple of
-    sets, and a tuple of payloads for each route, where agents are told several paths.
-    """
-
-    __slots__ = ("_attributes", "_index", "_receivers", "_routes", "batches", "olists")
-
-    def __init__(self) -> None:
-        self.batches: list[tuple[int, Any, list[Any]]] = []
-        self.olists: dict[int, list[tuple[bytes, Olist]]] = {}
-        self._index: dict[int, dict[Any, list[Any]]] = {}
-        self._attributes: Any = None
-        self._receivers = 0
-        self._routes: list[Any] = []
-
-    def add(self, advert: Advert, receivers: int) -> None:
-        attributes = advert.attributes
-        if attributes is not self._attributes or receivers != self._receivers:
-            if isinstance(attributes, Olist):
-                self.olists.setdefault(receivers, []).append((advert.route.key, attributes))
-                return
-            self._attributes, self._receivers = attributes, receivers
-            self._routes = self.routes(attributes, receivers)
-        self._routes.append((advert.route.key, advert.payload))
-
-    def routes(self, attributes: Any, receivers: int) -> list[Any]:
-        """Where the routes with these attributes are collected for these receivers."""
-        index = self._index.get(receivers)
-        if index is None:
-            index = self._index[receivers] = {}
-        content = attributes if isinstance(attributes, tuple) else attributes.key
-        found = index.get(content)
-        if found is None:
-            found = index[content] = []
-            self.batches.append((receivers, attributes, found))
-        return found

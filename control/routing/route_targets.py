@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
 
-from .groups import UpdateGroup
 from .instance import Instance
+from .members import Members
 from .path import INFEASIBLE
 from .source import Source, SourceKind
 from .table import MASTER_TABLES, Route
@@ -168,23 +168,24 @@ class RouteTargets:
                 continue
             routes: list[Route] | None = None
             for group in table.groups.values():
-                if not group.filtered:
+                members = group.members
+                if not members.filtered:
                     continue
-                group.forget_interest(target if target != ANY else None)
+                group.forget_interest(target)
                 bits = 0
                 for source in sources:
-                    bits |= group.by_source.get(source, 0)
-                bits &= group.filtered
+                    bits |= members.by_source.get(source, 0)
+                bits &= members.filtered
                 if bits:
                     if routes is None:
                         routes = list(table.routes.values() if target == ANY else table.targets.get(target, ()))
                     group.compare(routes, bits)
 
-    def bits(self, group: UpdateGroup, target: bytes) -> int:
-        """The members of a group that asked for a target (ANY: for everything)."""
+    def bits(self, members: Members, target: bytes) -> int:
+        """The bits of members that asked for a target (ANY: for everything)."""
         bits = 0
         for source in self._interest.get(target, ()):
-            bits |= group.by_source.get(source, 0)
+            bits |= members.by_source.get(source, 0)
         return bits
 
     def interested(self, target: bytes) -> tuple[Source, ...]:

@@ -226,7 +226,7 @@ def test_bits_are_used_again_only_when_they_are_clear(bench: Bench) -> None:
     bench.flush()
     assert len(final.rib) == 600
     (group,) = bench.core.tables[TABLE].groups.values()
-    assert group.all.bit_length() <= 6
+    assert group.members.all.bit_length() <= 6
     assert len(stay.log) == 600
 
 
