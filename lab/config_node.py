@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
@@ -22,8 +24,9 @@ from contrail_emulator.config.transformer import Transformer
 from contrail_emulator.config.writer import Writer, WriterError
 
 from .errors import LabError
+from .leftovers import Leftovers, creator
 from .model import Config, LabFile
-from .objects import Written, objects
+from .objects import Written, network_name, objects
 
 OPEN_SECONDS = 30.0
 ELECTED_SECONDS = 10.0
@@ -60,7 +63,8 @@ class ConfigNode:
     async def start(self) -> None:
         """Opens the store, writes what the lab file says, lets the transformer derive the rest.
 
-        What the store already holds is changed to what the file says; objects that only the store has are left alone.
+        What the store already holds is changed to what the file says. What an earlier run of this lab made and the
+        file no longer has is removed; objects that others made are left alone.
 
         Raises:
             LabError: the store can't be used, or an object is refused.
@@ -68,12 +72,13 @@ class ConfigNode:
         try:
             await self._open()
             await self.writer.initialise(self._file.autonomous_system)
-            for step in (self._clear, self._write):
-                for written in objects(self._file):
-                    try:
-                        await step(written)
-                    except WriterError as error:
-                        raise LabError(_refused(written, str(error))) from error
+            leftovers = Leftovers(self.writer, self._file.name)
+            await leftovers.find(objects(self._file))
+            await self._each(self._clear)
+            await leftovers.remove()  # before anything else gets the addresses
+            await self._each(self._write)
+            await leftovers.remove()  # what was still referred to
+            leftovers.tell()
         except (StoreError, IdsError, DriverMissing, WriterError) as error:
             raise LabError(f"config: {error}") from error
         await self._derive()
@@ -100,6 +105,13 @@ class ConfigNode:
 
     # Writing
 
+    async def _each(self, step: Callable[[Written], Awaitable[None]]) -> None:
+        for written in objects(self._file):
+            try:
+                await step(written)
+            except WriterError as error:
+                raise LabError(_refused(written, str(error))) from error
+
     async def _clear(self, written: Written) -> None:
         """Takes away what cannot be changed in place: an interface or an address that moved. First all, then written:
         two machines may have changed places."""
@@ -113,17 +125,28 @@ class ConfigNode:
             return
         stored = await self.writer.read(written.type, known)
         moved = _targets(body, "virtual_network_refs") != _targets(stored, "virtual_network_refs")
-        wanted = body.get("instance_ip_address")
-        if moved or (wanted is not None and wanted != stored.get("instance_ip_address")):
+        if moved or (written.type == "instance-ip" and not self._keeps(body, stored.get("instance_ip_address"))):
             for holder in stored.get("instance_ip_back_refs", ()):
                 await self.writer.delete("instance-ip", holder["uuid"])
             await self.writer.delete(written.type, known)
+
+    def _keeps(self, body: dict[str, Any], address: str | None) -> bool:
+        """Is the address that an instance-ip has the one that it is to have, or one that it may have?"""
+        wanted = body.get("instance_ip_address")
+        if wanted is not None:
+            return bool(wanted == address)
+        network = body["virtual_network_refs"][0]["to"]
+        subnet = next(each.subnet for each in self._file.networks if network_name(self._file, each) == network)
+        try:
+            return IPv4Address(address or "") in subnet
+        except ValueError:
+            return False
 
     async def _write(self, written: Written) -> None:
         body = written.body
         known = await self.writer.find(written.type, body["fq_name"])
         if known is None:
-            await self.writer.create(written.type, body)
+            await self.writer.create(written.type, {**body, "id_perms": {"creator": creator(self._file.name)}})
             return
         stored = await self.writer.read(written.type, known)
         changes = {key: value for key, value in body.items() if key not in ("fq_name", "parent_type", "uuid")}
