@@ -1,4 +1,8 @@
-"""TCP MD5 signatures (RFC 2385) and traffic class on a socket, as Linux offers them (tcp(7): TCP_MD5SIG)."""
+"""TCP MD5 signatures (RFC 2385) and traffic class on a socket, as Linux offers them (tcp(7): TCP_MD5SIG).
+
+A socket of IPv6 may carry IPv4, when it was accepted on `::`: the kernel wants mapped addresses there, and marks such
+packets by the IPv4 option.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,8 @@ def set_md5(sock: socket.socket, address: str, key: str | None) -> None:
 
     Set it on the listening socket for inbound connections and before connect() on an outbound one. Raises Md5Error.
     """
+    if sock.family == socket.AF_INET6 and ip_address(address).version == 4:
+        address = f"::ffff:{address}"
     try:
         sock.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, md5_option(address, (key or "").encode()))
     except OSError as error:
@@ -45,5 +51,4 @@ def set_dscp(sock: socket.socket, dscp: int) -> None:
     """Mark outgoing packets with a DSCP of 0 to 63."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)

@@ -21,7 +21,7 @@ from .counters import Counters
 from .family import Family
 from .fsm import State
 from .handler import Handler
-from .md5 import Md5Error
+from .md5 import Md5Error, set_dscp
 from .message import HEADER_SIZE
 from .negotiation import Negotiated
 from .notification import Cease
@@ -134,7 +134,7 @@ class Peer:
         transport = self.session_transport
         return transport.remote if transport is not None else None
 
-    def send(self, data: bytes, *, reach: int = 0, unreach: int = 0) -> bool:
+    def send(self, data: bytes, *, reach: int = 0, unreach: int = 0, end_of_rib: int = 0) -> bool:
         """Send whole UPDATE messages on the established session; `reach` and `unreach` are routes to count.
 
         Returns False when the peer is blocked: the bytes were taken, wait for `unblocked` before more. A caller that
@@ -153,13 +153,13 @@ class Peer:
         self.core.sent(now, len(data), _count_messages(data))
         self.counters.tx_updates.reach += reach
         self.counters.tx_updates.unreach += unreach
+        self.counters.tx_updates.end_of_rib += end_of_rib
         transport.write(data)
         return not self.core.blocked
 
     def send_end_of_rib(self, family: Family) -> bool:
         """Tell the peer that it has all routes of a family. As `send`."""
-        self.counters.tx_updates.end_of_rib += 1
-        return self.send(update.end_of_rib(family, self.core.behaviour))
+        return self.send(update.end_of_rib(family, self.core.behaviour), end_of_rib=1)
 
     def pause_reading(self) -> None:
         """Read no more from the session: the peer's routes wait in the kernel, then with the peer."""
@@ -231,7 +231,11 @@ class Peer:
     def change_speaker(self, settings: SpeakerSettings, clear: bool) -> None:
         """The speaker's settings changed: `clear` ends the session, admin-down and admin-up act as on the peer."""
         was_down = self.core.admin_down
+        marked_anew = settings.dscp != self.core.speaker.dscp
         self.core.take_speaker(settings)
+        for transport in self._transports.values() if marked_anew else ():
+            if transport.socket is not None:
+                set_dscp(transport.socket, settings.dscp)
         now = self.reactor.seconds()
         if self.core.admin_down and not was_down:
             self.core.stop(now, Cease.ADMIN_SHUTDOWN)

