@@ -6,6 +6,7 @@ its id; nothing outlives `stop`.
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ ZOOKEEPER = Path("/usr/share/zookeeper/bin/zkServer.sh")
 START_SECONDS = 240.0
 """A busy machine of two cores takes a minute over what an idle one does in four seconds."""
 HOST = "127.0.0.1"
+PORTS = range(10000, 20000)
+"""Below those that Linux gives to outgoing connections: one of them might have the port before its server has."""
 QUICK = "-Dzookeeper.forceSync=no"
 """A killed process loses nothing by it, only a machine without power: a test need not wait for a busy disk."""
 
@@ -32,12 +35,17 @@ class NotStarted(Exception):
     """The server is there and did not start: nothing to skip over. The text has the end of its output."""
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
+def free_port(address: str = HOST) -> int:
+    """A TCP port that nobody has on this address, drawn by chance: others draw at the same time. Raises NotStarted."""
+    for _ in range(200):
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
         return port
+    raise NotStarted(f"no free port found on {address}")
 
 
 def listening(port: int) -> bool:
@@ -162,7 +170,11 @@ class RabbitMq(Server):
             self._epmd = subprocess.Popen(
                 self._epmd_command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-        super().start()
+        try:
+            super().start()
+        except NotStarted:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         super().stop()

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from interop.bird_daemon import Bird
-from interop.daemons import Router, Session, free_port
+from interop.daemons import Router, Session
 from interop.exabgp_daemon import ExaBgp
+
+from contrail_emulator.config.testing.servers import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 INJECTOR, GLASS, DAEMON = "127.0.41.1", "127.0.41.2", "127.0.41.3"

@@ -6,12 +6,13 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from contrail_emulator.config.testing.servers import free_port
 
 _PR_SET_PDEATHSIG = 1
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -67,14 +68,6 @@ ROUTES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """What daemons announce, by family, as we print it. Each has MED 50 and community 65001:7 where the family has such."""
-
-
-def free_port(address: str) -> int:
-    """An unprivileged TCP port that nobody uses on this address now."""
-    with socket.socket() as sock:
-        sock.bind((address, 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _die_with_parent() -> None:

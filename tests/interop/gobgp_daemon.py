@@ -27,9 +27,10 @@ from interop.daemons import (
     Seen,
     Session,
     Support,
-    free_port,
     which,
 )
+
+from contrail_emulator.config.testing.servers import free_port
 
 _AFI_SAFI: Mapping[str, str] = {
     "inet": "ipv4-unicast",

@@ -1,0 +1,44 @@
+"""What starts real servers, tried with programs that do not start."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from contrail_emulator.config.testing import servers
+from contrail_emulator.config.testing.servers import HOST, NotStarted, RabbitMq, free_port
+
+
+def program(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    path.chmod(0o755)
+    return path
+
+
+def test_a_free_port_is_none_that_an_outgoing_connection_may_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert max(servers.PORTS) < first
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(servers, "PORTS", range(port, port + 1))
+        with pytest.raises(NotStarted, match=f"no free port found on {HOST}"):
+            free_port()
+    assert free_port() == port
+
+
+def test_a_broker_that_does_not_start_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = tmp_path / "epmd.pid"
+    waits = f"until [ -s {started} ]; do sleep 0.01; done"
+    monkeypatch.setattr(
+        servers, "RABBITMQ", program(tmp_path / "rabbitmq-server", waits, "echo port in use", "exit 1")
+    )
+    program(tmp_path / "epmd", f"echo $$ > {started}", "exec sleep 600")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    broker = RabbitMq(tmp_path / "broker")
+    with pytest.raises(NotStarted, match="RabbitMQ did not start: port in use"):
+        broker.start()
+    assert not Path(f"/proc/{int(started.read_text())}").exists()
