@@ -10,7 +10,7 @@ from collections import OrderedDict
 from ipaddress import AddressValueError, IPv4Address
 from typing import NamedTuple
 
-from contrail_emulator.control.xmpp import item_id, item_rules
+from contrail_emulator.control.xmpp import item_id, item_text
 from contrail_emulator.control.xmpp.family import ItemFamily, split_node
 from contrail_emulator.control.xmpp.item_reader import ItemError
 from contrail_emulator.control.xmpp.items import EnetEntry, Entry, McastEntry, UnicastEntry
@@ -91,9 +91,9 @@ def decode(form: Items) -> Decoded:
         return Decoded(None, instance)
     contents: list[Content | None] = []
     ends, ignored = len(form.items), 0
-    for _, element in form.items:
+    for _, found in item_text.notified_entries(form, family):
         try:
-            content = _content(item_rules.read_notified(family, element))
+            content = _content(found)
         except ItemError as error:
             if error.ends_message:
                 ends = min(ends, len(contents))
@@ -106,9 +106,11 @@ def decode(form: Items) -> Decoded:
     return Decoded(table, instance, tuple(contents), ends, ignored)
 
 
-def _content(entry: Entry) -> Content | None:
+def _content(entry: Entry | ItemError) -> Content | None:
     """None for what agents do not use. Raises ItemError."""
     match entry:
+        case ItemError():
+            raise entry
         case UnicastEntry():
             return _unicast(entry)
         case EnetEntry():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
+from . import item_rest
 from .family import ItemFamily
 from .item_reader import ItemError, read_enet, read_unicast
 from .item_rules import check_notified_key, check_notified_rest, read_notified
@@ -110,14 +111,14 @@ def _enet(head: re.Match[bytes], fields: tuple[Any, ...]) -> EnetEntry:
 @lru_cache(MEMO)
 def _unicast_rest(text: bytes) -> tuple[Any, ...]:
     """The fields behind the address. Raises ItemError, _NotPlain."""
-    fields: tuple[Any, ...] = read_unicast(_parsed(text))[1:]
+    fields: tuple[Any, ...] = item_rest.read_unicast(text) or read_unicast(_parsed(text))[1:]
     check_notified_rest(UnicastEntry(ItemFamily.INET, "", *fields))
     return fields
 
 
 @lru_cache(MEMO)
 def _enet_rest(text: bytes) -> tuple[Any, ...]:
-    fields: tuple[Any, ...] = read_enet(_parsed(text))[6:]
+    fields: tuple[Any, ...] = item_rest.read_enet(text) or read_enet(_parsed(text))[6:]
     check_notified_rest(EnetEntry("", "", 0, "", "", 0, *fields))
     return fields
 

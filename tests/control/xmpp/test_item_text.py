@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contrail_emulator.control.xmpp import item_text, pubsub
+from contrail_emulator.control.xmpp import item_rest, item_text, pubsub
 from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.item_reader import ItemError
-from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, Entry, UnicastEntry
+from contrail_emulator.control.xmpp.items import COMPACT, TABBED, EnetEntry, Entry, Layout, UnicastEntry
 from contrail_emulator.control.xmpp.next_hop import NextHop
 from contrail_emulator.control.xmpp.stanza import StanzaError, parse
 
@@ -85,6 +85,51 @@ def test_odd_messages(old: bytes, new: bytes) -> None:
     for changed in (raw.replace(old, new, 1), raw.replace(old, new)):
         fast, slow = both(changed, ItemFamily.INET)
         assert fast == slow
+
+
+NUMBERS = st.sampled_from([0, 1, 25, 0xFFFFFFFF])
+WORDS = st.sampled_from(["", "gre", "a b", "caf\u00e9", "10.0.0.1", "x&y", "<"])
+HOPS = st.builds(
+    NextHop,
+    st.sampled_from(["192.0.2.7", "2001:db8::7"]), NUMBERS, st.lists(WORDS, max_size=3).map(tuple), WORDS,
+    st.lists(NUMBERS, max_size=2).map(tuple), WORDS, NUMBERS, NUMBERS, NUMBERS, NUMBERS,
+)  # fmt: skip
+SOME_HOPS = st.lists(HOPS, min_size=1, max_size=3).map(tuple)
+UNICAST = st.builds(
+    UnicastEntry,
+    st.just(ItemFamily.INET), st.just("10.1.1.1/32"), SOME_HOPS, NUMBERS, WORDS, st.booleans(), NUMBERS, NUMBERS,
+    st.lists(NUMBERS, max_size=3).map(tuple), st.lists(WORDS, max_size=3).map(tuple), NUMBERS, NUMBERS,
+    st.lists(WORDS, max_size=2).map(tuple), WORDS.filter(bool), WORDS.filter(bool),
+)  # fmt: skip
+EVPN = st.builds(
+    EnetEntry,
+    st.just("02:aa:bb:cc:dd:01"), st.just("10.1.1.3/32"), NUMBERS, st.just(""), st.just(""), NUMBERS, SOME_HOPS,
+    st.just(()) | SOME_HOPS, WORDS, st.booleans(), NUMBERS, NUMBERS, st.lists(NUMBERS, max_size=3).map(tuple),
+    NUMBERS, NUMBERS, st.booleans(), st.booleans(), st.just(()) | SOME_HOPS, WORDS, st.booleans(),
+)  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(entries=st.lists(UNICAST, min_size=1, max_size=3) | st.lists(EVPN, min_size=1, max_size=3))
+def test_any_items_read_the_same(entries: list[UnicastEntry | EnetEntry]) -> None:
+    fast, slow = both(message(entries), entries[0].family)
+    assert fast == slow
+
+
+@pytest.mark.parametrize("layout", [COMPACT, TABBED], ids=["compact", "tabbed"])
+def test_what_is_written_is_read_without_a_parser(layout: Layout) -> None:
+    """Two hops, of which one names nothing; all lists filled once and empty once."""
+    bare = HOP._replace(encapsulations=(), tags=(), virtual_network="")
+    balanced = INET[0]._replace(load_balance_fields=("l4-protocol",), community_tags=("no-export",))
+    for entry in (INET[0], balanced._replace(next_hops=(HOP, bare), security_groups=())):
+        assert item_rest.read_unicast(_rest(entry.to_xml(layout))) == entry[2:]
+    lists = tuple(hop._replace(virtual_network="", l3_label=7) for hop in (HOP, bare))
+    for enet in (ENET[0], ENET[0]._replace(next_hops=(), olist=lists, leaf_olist=lists[:1], security_groups=(4,))):
+        assert item_rest.read_enet(_rest(enet.to_xml(layout))) == enet[6:]
+
+
+def _rest(entry: bytes) -> bytes:
+    return entry.partition(b"</nlri>")[2].removesuffix(b"</entry>")
 
 
 @settings(max_examples=150, deadline=None)
