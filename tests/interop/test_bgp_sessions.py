@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 from interop.bench import OURS, THEIRS, Bench
+from interop.bird_daemon import Bird
+from interop.cable import Cable
 from interop.daemons import INET_ROUTE, NEXT_HOP, ROUTE_DISTINGUISHER, VPN_ROUTE, Router, Seen, Session
+from interop.frr_daemon import Frr
 from interop.record import Record
 from interop.routers import ROUTERS, installed
 from interop.table import (
@@ -295,6 +298,38 @@ def test_graceful_restart_keeps_and_sweeps(bench: Bench, router: type[Router], r
     assert peer.rows()["flap_count"] == 1
     assert peer.negotiated is not None, "without it no UPDATE is read any more"
     record.held(router.name, SESSION, THEIR_RESTART)
+
+
+@pytest.mark.parametrize("router", [Bird, Frr], ids=lambda router: router.name)
+def test_a_new_connection_says_that_the_peer_restarted(bench: Bench, router: type[Router]) -> None:
+    """RFC 4724 5: the cable is cut, so nobody hears of the daemon's end; its next connection replaces the session."""
+    installed(router)
+    bench.routes.send_end_of_rib = True
+    helper = GracefulRestartSettings(enabled=True, helper=True)
+    ours = bench.speaker(RFC, graceful_restart=helper)
+    cable = Cable(bench.reactor, ours.port or 0)
+    theirs = router(bench.directory, Session(port=cable.port, families=router.families, graceful_restart=60))
+    peer = ours.add_peer(settings(families=tuple(Family.from_name(name) for name in router.families)))
+    bench.start(theirs)
+    theirs.after_start()
+    try:
+        bench.up(peer)
+        bench.until(lambda: len(bench.routes.table) == len(router.announces), "their routes")
+        bench.until(lambda: bench.routes.complete == {INET, VPN}, "their End-of-RIB")
+        cable.cut()
+        before = cable.connections
+        theirs.stop(signal.SIGKILL)
+        theirs.start()
+        theirs.after_start()
+        assert bench.routes.told.count("established") == 1
+        bench.until(lambda: "sweep" in bench.routes.told, "a session and End-of-RIB of all families")
+        assert peer.state is State.ESTABLISHED
+        sequence = [line for line in bench.routes.told if not line.startswith("end-of-rib")]
+        assert sequence == ["established", "closed gracefully", "established", "sweep"]
+        assert cable.connections == before + 1, "the first one was taken"
+        assert peer.counters.tx.notification == 0
+    finally:
+        cable.close()
 
 
 @pytest.mark.parametrize("router", HELPING, ids=lambda router: router.name)
