@@ -20,7 +20,7 @@ from .groups import Exporter, UpdateGroup
 from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
 from .members import Membership
 from .multicast import LabelBlocks, TreeManager
-from .path import LLGR_STALE, STALE, Path
+from .path import LLGR_STALE, STALE, Path, Replica
 from .replication import Replicator
 from .route_targets import RouteTargets
 from .rows import Row, group_row, instance_row, route_rows, table_row, target_row
@@ -205,12 +205,12 @@ class RoutingCore:
                     self.leave(membership)
             for route in list(table.routes.values()):
                 for path in list(route.paths()):
-                    if path.primary is None:
-                        table.remove(path)
-                    else:
+                    if isinstance(path, Replica):
                         primary = path.primary
                         primary.replicas = tuple(replica for replica in primary.replicas if replica is not path)
                         table.remove_replica(path)
+                    else:
+                        table.remove(path)
             del self.tables[table.name]
             self.targeted.pop(table, None)
             table.listener = None
@@ -228,7 +228,7 @@ class RoutingCore:
             if not table.sources:
                 continue
             for route in table.routes.values():
-                if not route.dirty and any(path.primary is None for path in route.paths()):
+                if not route.dirty and any(not isinstance(path, Replica) for path in route.paths()):
                     self.mark(route)
 
     def _touch_targets(self, targets: Iterable[bytes]) -> None:
@@ -351,7 +351,7 @@ class RoutingCore:
             if source in table.sources
             for route in table.routes.values()
             for path in route.paths()
-            if path.source is source and path.primary is None
+            if path.source is source and not isinstance(path, Replica)
         ]
 
     # --- graceful restart --------------------------------------------------------------------------------------------

@@ -65,55 +65,54 @@ def flags_text(flags: int) -> str:
     return " ".join(name for flag, name in FLAG_NAMES.items() if flags & flag) or "None"
 
 
-class Path:
-    """One path of a route. The paths of a route form a list through `next`, best first.
+class Arrival:
+    """What paths that came together share: one is kept for many paths.
 
-    `rd` is the source RD: what the route distinguisher of the path is (or was, before it was imported into a VRF);
-    empty when it has none. A replicated path names the path it is a copy of in `primary`; a primary path lists its
-    copies in `replicas`. `payload` is the rest of the NLRI beside the key (docs/architecture.md).
+    `path_id` tells paths of one source to one prefix apart. `rd` is the source RD: what the route distinguisher of the
+    path is (or was, before it was imported into a VRF); empty when it has none. `modified` is when, for introspect.
     """
 
-    __slots__ = (
-        "flags",
-        "modified",
-        "next",
-        "path_id",
-        "payload",
-        "primary",
-        "rd",
-        "replicas",
-        "route",
-        "shared",
-        "source",
-    )
+    __slots__ = ("modified", "path_id", "rd")
+
+    path_id: Final[int]
+    rd: Final[bytes]
+    modified: Final[float]
+
+    def __init__(self, path_id: int, rd: bytes, modified: float) -> None:
+        self.path_id = path_id
+        self.rd = rd
+        self.modified = modified
+
+
+class Path:
+    """One path of a route, as its source told it. The paths of a route form a list through `next`, best first.
+
+    `payload` is the rest of the NLRI beside the key (docs/architecture.md); `replicas` are the copies in other tables.
+    There are as many as routes: eight fields are 96 bytes, the next would be 16 more.
+    """
+
+    __slots__ = ("arrival", "flags", "next", "payload", "replicas", "route", "shared", "source")
 
     def __init__(
-        self,
-        route: Route,
-        source: Source,
-        shared: AttributeSet,
-        payload: bytes,
-        flags: int,
-        path_id: int,
-        rd: bytes,
-        modified: float = 0.0,
-        primary: Path | None = None,
+        self, route: Route, source: Source, shared: AttributeSet, payload: bytes, flags: int, arrival: Arrival
     ) -> None:
         self.route = route
         self.source = source
         self.shared = shared
         self.payload = payload
         self.flags = flags
-        self.path_id = path_id
-        self.rd = rd
-        self.modified = modified
+        self.arrival = arrival
         self.next: Path | None = None
-        self.primary = primary
-        self.replicas: tuple[Path, ...] = ()
+        self.replicas: tuple[Replica, ...] = ()
 
     @property
     def attributes(self) -> Attributes:
         return self.shared.attributes
+
+    @property
+    def rd(self) -> bytes:
+        """The source RD, empty when it has none."""
+        return self.arrival.rd
 
     @property
     def feasible(self) -> bool:
@@ -126,3 +125,13 @@ class Path:
 
     def __repr__(self) -> str:
         return f"<path of {self.source!r} in {self.route.table.name}, flags {flags_text(self.flags)}>"
+
+
+class Replica(Path):
+    """A copy of `primary` in another table. It has no copies itself."""
+
+    __slots__ = ("primary",)
+
+    def __init__(self, route: Route, primary: Path, shared: AttributeSet, arrival: Arrival) -> None:
+        super().__init__(route, primary.source, shared, primary.payload, primary.flags, arrival)
+        self.primary: Final = primary

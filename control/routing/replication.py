@@ -14,7 +14,7 @@ from contrail_emulator.control.bgp.family import Family
 from . import origin_vn, vpn_keys
 from .attribute_set import MISSING, AttributeSet
 from .instance import Instance
-from .path import ALIASED, INFEASIBLE, Path
+from .path import ALIASED, INFEASIBLE, Path, Replica
 from .selection import compare_preference
 from .source import SourceKind
 from .table import VPN_OF, Route, Table
@@ -80,7 +80,7 @@ class Replicator:
         if best is None:
             return
         if best.next is None:  # as most routes are
-            if best.primary is None:
+            if not isinstance(best, Replica):
                 if not best.flags & (INFEASIBLE | ALIASED):
                     self._copy(route, best)
                 elif best.replicas:
@@ -90,7 +90,7 @@ class Replicator:
         always = self._core.settings.always_compare_med
         path: Path | None = best
         while path is not None:
-            if path.primary is None:
+            if not isinstance(path, Replica):
                 if (
                     usable
                     and not path.flags & ALIASED
@@ -123,9 +123,9 @@ class Replicator:
                 key, rd = vpn_keys.to_vrf(table.family, route.key)
         else:
             key = route.key
-            rd = path.rd or table.instance.rd
+            rd = path.arrival.rd or table.instance.rd
             vpn_key = rd + key if table.prefixes else vpn_keys.to_vpn(table.family, key, rd)
-        replicas: list[Path] = []
+        replicas: list[Replica] = []
         if not old:
             for target, wanted in plan:
                 if wanted.count:
@@ -141,7 +141,7 @@ class Replicator:
             shared = attributes.acquire_set(wanted)
             target_key = vpn_key if target.vpn else key
             replica = existing.pop(target, None)
-            if replica is not None and replica.rd == rd and replica.route.key == target_key:
+            if replica is not None and replica.arrival.rd == rd and replica.route.key == target_key:
                 target.change_replica(replica, shared)
             else:
                 if replica is not None:

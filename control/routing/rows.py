@@ -12,7 +12,7 @@ from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
 
 from . import origin_vn
-from .path import INFEASIBLE, LLGR_STALE, STALE, Path, flags_text
+from .path import INFEASIBLE, LLGR_STALE, STALE, Path, Replica, flags_text
 
 if TYPE_CHECKING:
     from .core import RoutingCore
@@ -98,7 +98,7 @@ def _matching(
             if source in (None, path.source.name) and protocol in (None, path.source.kind.value)
         ]
         if paths:
-            yield {"prefix": text, "last_modified": route.best.modified, "paths": paths}
+            yield {"prefix": text, "last_modified": route.best.arrival.modified, "paths": paths}
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:
@@ -135,7 +135,7 @@ def path_row(core: RoutingCore, path: Path) -> Row:
     """One path: ShowRoutePath."""
     attributes = path.attributes
     source = path.source
-    primary = path.primary
+    primary = path.primary if isinstance(path, Replica) else None
     found = origin_vn.read(attributes.ext_communities, core.settings.autonomous_system)
     tunnel = attributes.pmsi
     vxlan = ext_community.is_vxlan(attributes.ext_communities)
@@ -143,7 +143,7 @@ def path_row(core: RoutingCore, path: Path) -> Row:
     return {
         "protocol": source.kind.value,
         "source": source.name,
-        "last_modified": path.modified,
+        "last_modified": path.arrival.modified,
         "local_preference": attributes.local_pref if attributes.local_pref is not None else 100,
         "med": attributes.med or 0,
         "local_as": core.settings.peering_as,

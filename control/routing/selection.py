@@ -50,14 +50,14 @@ def _tie_break(a: Path, b: Path) -> int:
         return -1 if p.local else 1
     if p.rank != q.rank:
         return q.rank - p.rank
-    if p.local and a.path_id != b.path_id:
-        return -1 if a.path_id < b.path_id else 1
+    if p.local and a.arrival.path_id != b.arrival.path_id:
+        return -1 if a.arrival.path_id < b.arrival.path_id else 1
     if p.xmpp != q.xmpp:
         return -1 if p.xmpp else 1
     if p.ebgp != q.ebgp:
         return -1 if p.ebgp else 1
-    if a.path_id != b.path_id:
-        return -1 if a.path_id < b.path_id else 1
+    if a.arrival.path_id != b.arrival.path_id:
+        return -1 if a.arrival.path_id < b.arrival.path_id else 1
     x, y = a.shared.attributes, b.shared.attributes
     left = x.originator_id if x.originator_id is not None else p.router_id
     right = y.originator_id if y.originator_id is not None else q.router_id

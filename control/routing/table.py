@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from contrail_emulator.control.bgp.family import Family
 
 from .attribute_set import AttributeSet
-from .path import INFEASIBLE, STALE, Path
+from .path import INFEASIBLE, STALE, Arrival, Path, Replica
 from .selection import compare, compare_preference
 from .source import Source
 
@@ -94,7 +94,7 @@ class Route:
         """The primary path of this source with this id."""
         path = self.best
         while path is not None:
-            if path.source is source and path.path_id == path_id and path.primary is None:
+            if path.source is source and path.arrival.path_id == path_id and not isinstance(path, Replica):
                 return path
             path = path.next
         return None
@@ -119,6 +119,7 @@ class Table:
     """
 
     __slots__ = (
+        "_arrival",
         "_met",
         "_met_routes",
         "_ordered",
@@ -147,6 +148,7 @@ class Table:
         self.instance = instance
         self.vpn = vpn
         self.master = instance.master
+        self._arrival = Arrival(0, b"", 0.0)  # the last one: the next path mostly has the same
         self._ordered: dict[Route, list[Path]] = {}  # of routes with many paths whose order is a total one
         self.prefixes = family in _PREFIXES
         self.replicates = vpn or not instance.master
@@ -177,7 +179,7 @@ class Table:
         known = self.routes
         tracking = self.tracking
         mark = self.core.dirty.append
-        now = self.core.now
+        arrival = self._arrived(path_id, rd)
         added = 0
         for key, payload in routes:
             route = known.get(key)
@@ -187,13 +189,13 @@ class Table:
             else:
                 path = route.find(source, path_id)
             if path is None:
-                path = Path(route, source, shared, payload, flags, path_id, rd, now)
+                path = Path(route, source, shared, payload, flags, arrival)
                 shared.count += 1
                 added += 1
             elif (
                 path.shared is shared
                 and path.payload == payload
-                and path.rd == rd
+                and path.arrival.rd == rd
                 and path.flags | STALE == flags | STALE
             ):
                 if path.flags != flags:
@@ -210,9 +212,8 @@ class Table:
                     self.core.attributes.release(path.shared)
                     path.shared = shared
                 path.payload = payload
-                path.rd = rd
                 path.flags = flags
-                path.modified = now
+                path.arrival = arrival
             if route.best is None:
                 route.best = path
             else:
@@ -228,6 +229,14 @@ class Table:
         if added:
             self.paths += added
             self.sources[source] = self.sources.get(source, 0) + added
+
+    def _arrived(self, path_id: int, rd: bytes) -> Arrival:
+        """What paths that come now share."""
+        last = self._arrival
+        now = self.core.now
+        if last.modified != now or last.rd != rd or last.path_id != path_id:
+            last = self._arrival = Arrival(path_id, rd, now)
+        return last
 
     def withdraw(self, source: Source, keys: Iterable[bytes], path_id: int) -> int:
         """Take away the primary paths of `source` for these keys. Returns how many there were."""
@@ -256,15 +265,13 @@ class Table:
 
     # --- copies made by replication ----------------------------------------------------------------------------------
 
-    def add_replica(self, primary: Path, key: bytes, shared: AttributeSet, rd: bytes) -> Path:
+    def add_replica(self, primary: Path, key: bytes, shared: AttributeSet, rd: bytes) -> Replica:
         """A copy of `primary` under `key`. Takes over one reference to `shared`."""
         core = self.core
         route = self.routes.get(key)
         if route is None:
             route = self.routes[key] = Route(self, key)
-        path = Path(
-            route, primary.source, shared, primary.payload, primary.flags, primary.path_id, rd, core.now, primary
-        )
+        path = Replica(route, primary, shared, self._arrived(primary.arrival.path_id, rd))
         if route.best is None:
             route.best = path
             # Copies are not copied: where nobody listens, there is nothing to do about a route with no other path.
@@ -283,10 +290,9 @@ class Table:
             core.mark(route)
         return path
 
-    def change_replica(self, path: Path, shared: AttributeSet) -> None:
+    def change_replica(self, path: Replica, shared: AttributeSet) -> None:
         """Bring a copy in line with its primary. Takes over one reference to `shared`."""
         primary = path.primary
-        assert primary is not None
         if path.shared is shared and path.payload == primary.payload and path.flags == primary.flags:
             self.core.attributes.release(shared)
             return
@@ -298,14 +304,14 @@ class Table:
         path.shared = shared
         path.payload = primary.payload
         path.flags = primary.flags
-        path.modified = self.core.now
+        path.arrival = self._arrived(path.arrival.path_id, path.arrival.rd)
         self._insert(route, path)
         if self.tracking and self.vpn:
             self._track(route, path)
         if not route.dirty:
             self.core.mark(route)
 
-    def remove_replica(self, path: Path) -> None:
+    def remove_replica(self, path: Replica) -> None:
         """Take a copy away."""
         self._detach(path.route, path)
         self.secondary_paths -= 1
@@ -371,7 +377,7 @@ class Table:
 
     def _detach(self, route: Route, path: Path) -> None:
         self._unlink(route, path)
-        if self.tracking and (path.primary is None or self.vpn):
+        if self.tracking and self._is_tracked(path):
             self._untrack(route, path)
         self.core.attributes.release(path.shared)
         self.paths -= 1
@@ -397,8 +403,12 @@ class Table:
         self.tracking = True
         for route in self.routes.values():
             for path in route.paths():
-                if self.vpn or path.primary is None:
+                if self._is_tracked(path):
                     self._track(route, path)
+
+    def _is_tracked(self, path: Path) -> bool:
+        """Copies in a VRF are found by what they are copies of."""
+        return self.vpn or not isinstance(path, Replica)
 
     def _track(self, route: Route, path: Path) -> None:
         if self._met is not path.shared:
@@ -416,7 +426,7 @@ class Table:
     def _untrack(self, route: Route, path: Path) -> None:
         """Forget what only `path`, which is no longer in the list, carried."""
         for target in path.shared.targets:
-            if any(target in other.shared.targets for other in route.paths() if self.vpn or other.primary is None):
+            if any(target in other.shared.targets for other in route.paths() if self._is_tracked(other)):
                 continue
             routes = self.targets[target]
             del routes[route]

@@ -11,6 +11,7 @@ from contrail_emulator.control.bgp import ext_community, rd
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.routing import Flag, Source
 from contrail_emulator.control.routing.instance import MASTER_INSTANCE, InstanceSettings
+from contrail_emulator.control.routing.path import Replica
 from contrail_emulator.control.routing.table import Route
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def test_routes_leak_between_vrfs_but_not_in_circles(bench: Bench) -> None:
     assert bench.texts("red.inet.0") == {"10.1.1.3/32"}
     assert len(bench.keys(VPN)) == 1
     (path,) = bench.core.tables["red.inet.0"].routes[bench.prefix("10.1.1.3")].paths()
-    assert path.primary is not None and not path.replicas
+    assert isinstance(path, Replica) and not path.replicas
     assert communities(bench, "red.inet.0", bench.prefix("10.1.1.3")) == {T1, "originvn:64512:101"}
 
 

@@ -171,7 +171,7 @@ def test_always_subscribe_asks_without_agents(bench: Bench) -> None:
     bench.add("blue", 4, ["target:64512:1"], always_subscribe=True)
     assert len(bench.keys("bgp.rtarget.0")) == 3
     (route, *_) = bench.core.tables["bgp.rtarget.0"].routes.values()
-    assert route.best is not None and route.best.path_id == 4
+    assert route.best is not None and route.best.arrival.path_id == 4
     bench.core.update_instance(bench.instance("blue", 4, ["target:64512:1", "target:64512:2"], always_subscribe=True))
     assert len(bench.keys("bgp.rtarget.0")) == 4
     bench.core.update_instance(bench.instance("blue", 4, ["target:64512:1"]))

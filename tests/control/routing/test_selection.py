@@ -13,6 +13,7 @@ from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.routing import CoreSettings, Flag, Path, RoutingCore, Source, SourceKind
 from contrail_emulator.control.routing.attribute_set import AttributeTable
+from contrail_emulator.control.routing.path import Arrival
 from contrail_emulator.control.routing.selection import compare, compare_preference
 from contrail_emulator.control.routing.table import Route
 
@@ -38,7 +39,7 @@ def path(
     fields.setdefault("local_pref", 100)
     fields["as_path"] = AsPath(fields.pop("path", ((2, (65001,)),)))
     shared = (AttributeTable() if table is None else table).acquire(Attributes.make(**fields))
-    return Path(ROUTE, where or source(), shared, b"", int(flags), path_id, b"")
+    return Path(ROUTE, where or source(), shared, b"", int(flags), Arrival(path_id, b"", 0.0))
 
 
 def sign(number: int) -> int:
