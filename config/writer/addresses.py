@@ -1,4 +1,4 @@
-"""instance-ip and floating-ip: addresses of a network's subnets (reference/config.md 3.8, 3.10)."""
+"""instance-ip, floating-ip and alias-ip: addresses of a network's subnets (reference/config.md 3.8, 3.10)."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -27,7 +27,7 @@ class Subnet:
 
 
 class AddressHook(Hook):
-    """What instance-ip and floating-ip share. Subclasses say where the network and the address stand."""
+    """What instance-ip, floating-ip and alias-ip share. Subclasses say where the network and the address stand."""
 
     log = Logger()
     address_property = ""
@@ -192,3 +192,13 @@ class FloatingIpHook(AddressHook):
             project = await self.writer.find("project", draft.fq_name[:2])
             if project is not None:
                 draft.references["project"] = [self.writer.link("project", project)]
+
+
+class AliasIpHook(AddressHook):
+    """Hooks of alias-ip: the network is its pool's."""
+
+    address_property = "alias_ip_address"
+    family_property = "alias_ip_address_family"
+
+    async def network_of(self, draft: Draft) -> list[str] | None:
+        return draft.fq_name[:-2]

@@ -12,8 +12,7 @@ from .draft import Draft
 from .errors import BadRequest, Conflict, Forbidden
 from .hooks import Hook
 from .names import RWX
-from .route_targets import check_target, given_targets
-from .routers import GLOBAL_CONFIG
+from .route_targets import check_targets
 from .subnets import linked_subnets, refuse_if_used, subnet_of
 
 SYSTEM_NETWORKS = (
@@ -57,7 +56,7 @@ class NetworkHook(Hook):
     async def before_create(self, draft: Draft) -> None:
         if draft.properties.get("virtual_network_network_id") is not None:
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
-        await self._check_targets(draft)
+        await check_targets(self.writer, f"virtual-network {draft.name}", draft.properties)
         self._share(draft)
         self.complete(None, draft)
         allocator = self.allocator()
@@ -83,7 +82,7 @@ class NetworkHook(Hook):
         number = draft.properties.get("virtual_network_network_id")
         if number is not None and number != stored.properties.get("virtual_network_network_id"):
             raise Forbidden(f"virtual-network {draft.name}: virtual_network_network_id is given by the system")
-        await self._check_targets(draft)
+        await check_targets(self.writer, f"virtual-network {draft.name}", draft.properties)
         self.complete(stored, draft)
         if "network-ipam" in draft.references:
             lost = linked_subnets(stored.references) - linked_subnets(draft.references["network-ipam"])
@@ -114,16 +113,6 @@ class NetworkHook(Hook):
         vxlan = (stored.properties.get("virtual_network_properties") or {}).get("vxlan_network_identifier")
         if vxlan:
             await self.allocator().free(vxlan, f"{stored.name}_vxlan")
-
-    async def _check_targets(self, draft: Draft) -> None:
-        targets = given_targets(draft.properties)
-        if not targets:
-            return
-        uuid = await self.writer.find("global-system-config", GLOBAL_CONFIG)
-        stored = await self.writer.load(uuid) if uuid is not None else None
-        own = stored.properties.get("autonomous_system") if stored is not None else None
-        for target in targets:
-            check_target(f"virtual-network {draft.name}", target, own)
 
     def _share(self, draft: Draft) -> None:
         """A network that everybody may do everything with is a shared one, and the other way round."""

@@ -1,20 +1,35 @@
 """Route targets that a user may write: none from the automatic range of the own AS (reference/config.md 3.8)."""
 
+from __future__ import annotations
+
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import BadRequest
+from .routers import GLOBAL_CONFIG
 
-LISTS = ("route_target_list", "import_route_target_list", "export_route_target_list")
+if TYPE_CHECKING:
+    from .writer import Writer
+
+LISTS = (
+    "route_target_list", "import_route_target_list", "export_route_target_list", "configured_route_target_list"
+)  # fmt: skip
 TARGET = "target:<AS or IPv4 address>:<number>"
 TWO_BYTES = 0xFFFF
 AUTOMATIC_2_BYTE = range(8_000_000, (1 << 24) + 1)
 AUTOMATIC_4_BYTE = range(8_000, (1 << 15) + 1)
 
 
-def given_targets(properties: dict[str, Any]) -> list[str]:
-    """Every target in a network's three lists."""
-    return [target for name in LISTS for target in (properties.get(name) or {}).get("route_target") or []]
+async def check_targets(writer: Writer, subject: str, properties: dict[str, Any]) -> None:
+    """Check every target in the lists of a network or logical router; see `check_target`."""
+    targets = [target for name in LISTS for target in (properties.get(name) or {}).get("route_target") or []]
+    if not targets:
+        return
+    uuid = await writer.find("global-system-config", GLOBAL_CONFIG)
+    stored = await writer.load(uuid) if uuid is not None else None
+    own = stored.properties.get("autonomous_system") if stored is not None else None
+    for target in targets:
+        check_target(subject, target, own)
 
 
 def is_target(text: str) -> bool:

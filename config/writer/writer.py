@@ -21,7 +21,7 @@ from contrail_emulator.config.schema import (
 from contrail_emulator.config.store import Delete, Mutation, Put, Store, StoreError
 
 from . import names
-from .addresses import FloatingIpHook, InstanceIpHook
+from .addresses import AliasIpHook, FloatingIpHook, InstanceIpHook
 from .dns import VirtualDnsHook, VirtualDnsRecordHook
 from .draft import Draft
 from .errors import BadRequest, Conflict, NotFound, Unavailable
@@ -30,6 +30,7 @@ from .hooks import Hook
 from .initial import initialise
 from .interfaces import InterfaceHook
 from .ipams import IpamHook
+from .logical_routers import LogicalRouterHook
 from .networks import NetworkHook
 from .routers import RouterHook
 
@@ -73,7 +74,9 @@ class Writer:
             "security-group": SecurityGroupHook(self),
             "instance-ip": InstanceIpHook(self),
             "floating-ip": FloatingIpHook(self),
+            "alias-ip": AliasIpHook(self),
             "bgp-router": RouterHook(self),
+            "logical-router": LogicalRouterHook(self),
             "virtual-DNS": VirtualDnsHook(self),
             "virtual-DNS-record": VirtualDnsRecordHook(self),
         }

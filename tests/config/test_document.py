@@ -102,3 +102,15 @@ def test_a_refusal_names_the_object() -> None:
     with pytest.raises(DocumentError, match=r"virtual-network default-domain:demo:x: .*colour"):
         site.run(load(site.writer, parse(text)))
     assert site.find("virtual-network", *DEMO, "x") is None
+
+
+def test_a_vxlan_router_and_its_internal_network_load_elsewhere() -> None:
+    site, other = Site(seed=1), Site(seed=2)
+    site.network("blue")
+    router = site.create("logical-router", *DEMO, "lr", logical_router_type="vxlan-routing",
+                         vxlan_network_identifier="200")  # fmt: skip
+    dumped = site.run(dump(site.writer))
+    other.run(load(other.writer, dumped))
+    assert other.find("virtual-network", *DEMO, f"__contrail_lr_internal_vn_{router}__")
+    assert other.run(diff(other.writer, dumped)) == []
+    assert other.run(load(other.writer, dumped)) == (0, 0)

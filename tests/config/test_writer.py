@@ -370,6 +370,79 @@ def test_floating_and_alias_addresses_keep_their_subnet_and_rows_that_make_no_se
     assert site.run(site.writer.update("virtual-network", blue, {"network_ipam_refs": []}))
 
 
+def test_an_alias_ip_comes_from_its_pools_network(site: Site) -> None:
+    site.network("blue", "10.1.0.0/24")
+    site.create("alias-ip-pool", *DEMO, "blue", "pool")
+    one = site.create("alias-ip", *DEMO, "blue", "pool", "one")
+    assert site.read("alias-ip", one)["alias_ip_address"] == "10.1.0.252"
+    with pytest.raises(Conflict):
+        site.create("alias-ip", *DEMO, "blue", "pool", "two", alias_ip_address="10.1.0.252")
+    site.run(site.writer.delete("alias-ip", one))
+    site.interface("p", "blue")
+    assert site.address("iip", "blue", "p") == "10.1.0.252"
+
+
+def internal(site: Site, router: str) -> dict[str, Any] | None:
+    return site.find("virtual-network", *DEMO, f"__contrail_lr_internal_vn_{router}__")
+
+
+def test_a_vxlan_router_has_an_internal_network(site: Site) -> None:
+    site.network("blue", virtual_network_properties={"vxlan_network_identifier": 100})
+    targets = {"route_target": ["target:1:1"]}
+
+    def make(name: str, **fields: Any) -> str:
+        return site.create("logical-router", *DEMO, name, logical_router_type="vxlan-routing", **fields)
+
+    plain = site.create("logical-router", *DEMO, "plain")
+    assert site.read("logical-router", plain)["logical_router_type"] == "snat-routing" and not internal(site, plain)
+    with pytest.raises(BadRequest, match="VNI 100 is in use"):
+        make("lr", vxlan_network_identifier="100")
+    for wrong in ("0", "16777216", "x"):
+        with pytest.raises(BadRequest, match="vxlan_network_identifier: expected 1 to 16777215"):
+            make("lr", vxlan_network_identifier=wrong)
+    with pytest.raises(BadRequest, match="logical-router default-domain:demo:lr: target:64512:8000001 is in the range"):
+        make("lr", configured_route_target_list={"route_target": ["target:64512:8000001"]})
+    assert site.find("logical-router", *DEMO, "lr") is None
+    router = make("lr", vxlan_network_identifier="200", configured_route_target_list=targets)
+    network = internal(site, router)
+    assert network is not None and network["display_name"] == "LR::lr" and network["route_target_list"] == targets
+    assert network["id_perms"]["user_visible"] is False
+    properties = network["virtual_network_properties"]
+    assert (properties["forwarding_mode"], properties["vxlan_network_identifier"]) == ("l3", 200)
+    (reference,) = site.read("logical-router", router)["virtual_network_refs"]
+    assert reference["uuid"] == network["uuid"]
+    assert reference["attr"] == {"logical_router_virtual_network_type": "InternalVirtualNetwork"}
+
+    def change(**fields: Any) -> None:
+        site.run(site.writer.update("logical-router", router, fields))
+
+    with pytest.raises(BadRequest, match="logical_router_type"):
+        change(logical_router_type="snat-routing")
+    with pytest.raises(BadRequest, match="VNI 100 is in use"):
+        change(vxlan_network_identifier="100")
+    change(vxlan_network_identifier="300", configured_route_target_list=None)
+    change(virtual_network_refs=[{"to": [*DEMO, "blue"], "attr": {}}])
+    network = internal(site, router)
+    assert network is not None and "route_target_list" not in network
+    assert network["virtual_network_properties"]["vxlan_network_identifier"] == 300
+    assert len(site.read("logical-router", router)["virtual_network_refs"]) == 2
+    again = make("second", vxlan_network_identifier="200")
+    site.create(
+        "virtual-machine-interface", *DEMO, "port", parent_type="project",
+        virtual_network_refs=[{"to": network["fq_name"]}],
+    )  # fmt: skip
+    with pytest.raises(Conflict, match="still referred"):
+        site.run(site.writer.delete("logical-router", router))
+    assert len(site.read("logical-router", router)["virtual_network_refs"]) == 2 and internal(site, router)
+    port = site.find("virtual-machine-interface", *DEMO, "port")
+    assert port is not None
+    site.run(site.writer.delete("virtual-machine-interface", port["uuid"]))
+    for one in (router, again):
+        site.run(site.writer.delete("logical-router", one))
+        assert internal(site, one) is None
+    site.network("red", virtual_network_properties={"vxlan_network_identifier": 200})
+
+
 def test_a_subnet_of_a_flat_ipam_stays_while_a_network_has_an_address_of_it(site: Site) -> None:
     site.project()
     flat = site.create(
