@@ -74,7 +74,7 @@ class AgentView:
 
     def _send(self, changes: Iterator[Change]) -> None:
         for message in config_message.batches(changes):
-            if not self.send(config_message.write(message, self.name)):
+            if not self.send(config_message.write(message, self.router or "")):
                 self.blocked = True
 
 

@@ -67,7 +67,7 @@ class ConfigReceiver:
 
     def _node(self, unit: ConfigNode, delete: bool) -> None:
         key = (unit.type, unit.name)
-        if unit.type not in self._schema.types and unit.type not in self._schema.links:
+        if not self._knows(unit.type):
             self.counters["unknown types"] += 1
             return
         if delete:
@@ -78,6 +78,10 @@ class ConfigReceiver:
         self.counters["node updates"] += 1
         self._nodes[key] = self.sequence
         self.graph.put(*key, self._properties(unit.type, unit.elements))
+
+    def _knows(self, type_name: str) -> bool:
+        """Whether there is a table for such nodes; a link to others is dropped (reference/xmpp.md 3.2)."""
+        return type_name in self._schema.types or type_name in self._schema.links
 
     def _properties(self, type_name: str, elements: tuple[etree._Element, ...]) -> dict[str, object]:
         """A list or map property comes as several elements of one name: they are joined under its wrapper."""
@@ -98,6 +102,9 @@ class ConfigReceiver:
 
     def _link(self, unit: ConfigLink, delete: bool) -> None:
         left, right = (unit.left.type, unit.left.name), (unit.right.type, unit.right.name)
+        if not self._knows(left[0]) or not self._knows(right[0]):
+            self.counters["unknown types"] += 1
+            return
         key = (unit.metadata, min(left, right), max(left, right))
         if delete:
             self.counters["link deletes"] += 1

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lxml import etree
 
-from .names import CONFIG, CONTROL_NODE_JID, PUBSUB_NAMESPACE, virtual_router_name
+from .names import CONFIG, CONTROL_NODE_JID, PUBSUB_NAMESPACE
 from .pubsub import Subscribe, Unsubscribe
 from .stanza import Kind, Stanza, local_name
 from .text import escape
@@ -109,9 +109,10 @@ def batches(changes: Iterable[Change], limit: int = MAX_UNITS) -> Iterator[Confi
 # --- Writing ----------------------------------------------------------------------------------------------------------
 
 
-def header(agent_name: str) -> bytes:
-    """The only part that differs per receiver: declaration and root, `to` being the virtual router's full name."""
-    to = f"{virtual_router_name(agent_name)}/{CONFIG}"
+def header(router: str) -> bytes:
+    """The only part that differs per receiver: declaration and root. `router` is the full name of the virtual router
+    that was subscribed to, which need not be the agent's."""
+    to = f"{router}/{CONFIG}"
     return f'<?xml version="1.0"?>\n<iq type="set" from="{CONTROL_NODE_JID}" to="{escape(to)}">\n'.encode()
 
 
@@ -128,9 +129,9 @@ def body(message: ConfigMessage) -> bytes:
     return b"".join(parts)
 
 
-def write(message: ConfigMessage, agent_name: str) -> bytes:
-    """The whole stanza for one agent."""
-    return header(agent_name) + body(message)
+def write(message: ConfigMessage, router: str) -> bytes:
+    """The whole stanza for one virtual router."""
+    return header(router) + body(message)
 
 
 def _node(node: ConfigNode) -> bytes:

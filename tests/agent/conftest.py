@@ -36,6 +36,7 @@ from contrail_emulator.control.xmpp.config_message import (
 from contrail_emulator.control.xmpp.family import ItemFamily, split_node
 from contrail_emulator.control.xmpp.item_id import entry_id
 from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, Entry, McastEntry, UnicastEntry
+from contrail_emulator.control.xmpp.names import virtual_router_name
 from contrail_emulator.control.xmpp.next_hop import OlistNextHop
 from contrail_emulator.control.xmpp.stanza import Stanza, parse
 from contrail_emulator.vrouter_model.vrouter import VRouter
@@ -169,7 +170,8 @@ class Config:
             )
 
     def messages(self, agent: str, operation: str = UPDATE) -> list[bytes]:
-        return [write(message, agent) for message in batches(Change(operation, unit) for unit in self.units)]
+        changes = (Change(operation, unit) for unit in self.units)
+        return [write(message, virtual_router_name(agent)) for message in batches(changes)]
 
 
 class FakeSession:

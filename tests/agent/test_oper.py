@@ -23,7 +23,15 @@ from contrail_emulator.agent.oper.resolve import Resolver, merge
 from contrail_emulator.agent.settings import AgentSettings
 from contrail_emulator.config.graph import Graph
 from contrail_emulator.config.schema import load
-from contrail_emulator.control.xmpp.config_message import DELETE, UPDATE, Change, ConfigMessage, write
+from contrail_emulator.control.xmpp.config_message import (
+    DELETE,
+    UPDATE,
+    Change,
+    ConfigLink,
+    ConfigMessage,
+    NodeName,
+    write,
+)
 from contrail_emulator.control.xmpp.stanza import parse as parse_stanza
 
 
@@ -68,8 +76,11 @@ class Tables:
         self.oper = Oper(AgentSettings("compute-1", "10.0.0.1"), self.listener, self.clock)
 
     def apply(self, operation: str, units: list[Any]) -> None:
-        message = write(ConfigMessage.of(Change(operation, unit) for unit in units), "compute-1")
-        self.receiver.receive(parse_stanza(message))
+        message = ConfigMessage.of(Change(operation, unit) for unit in units)
+        self.receiver.receive(parse_stanza(write(message, "default-global-system-config:compute-1")))
+
+    def links(self) -> set[str]:
+        return {link.name for node in self.graph.nodes() for link in node.links()}
 
     def picture(self) -> dict[str, Any]:
         """Everything that is known, with names for indices."""
@@ -439,3 +450,17 @@ def test_what_an_address_match_looks_at() -> None:
     assert not AddressMatch((parse("10.0.0.0/8"),)).matches(end("2001:db8::1"))
     six = Rule("", -1, ANY, (), ANY, (), Verdict.PASS, 6)
     assert not six.matches(17, end("10.0.0.1"), end("10.0.0.2"))
+
+
+def test_a_link_to_a_node_of_an_unknown_type_is_dropped() -> None:
+    """As the real agent's parser drops it: it has no table for that end (reference/xmpp.md 3.2)."""
+    tables = Tables()
+    port, network = NodeName("virtual-machine-interface", "p"), NodeName("virtual-network", "n")
+    nonsense = NodeName("nonsense", "x")
+    for left, right in ((port, nonsense), (nonsense, port), (nonsense, nonsense)):
+        tables.apply(UPDATE, [ConfigLink(left, right, "virtual-machine-interface-virtual-network")])
+    assert len(tables.graph) == 0 and tables.receiver.counters["unknown types"] == 3
+    tables.apply(UPDATE, [ConfigLink(port, network, "virtual-machine-interface-virtual-network")])
+    assert tables.links() == {"virtual-machine-interface-virtual-network"}
+    tables.apply(DELETE, [ConfigLink(network, port, "virtual-machine-interface-virtual-network")])
+    assert len(tables.graph) == 0

@@ -95,6 +95,16 @@ def test_the_whole_of_what_an_agent_gets(bench: Bench) -> None:
     assert agent.configuration() == WITH_VM_1, "no route target, no other machine, nodes before links"
 
 
+def test_a_stanza_is_addressed_to_the_virtual_router_that_was_subscribed_to(bench: Bench) -> None:
+    """Whatever the agent's own name is (reference/xmpp.md 3.2)."""
+    other = "default-global-system-config:compute-1.example.org"
+    bench.graph.put(*vr(other), {})
+    agent = bench.agent()
+    agent.router(other)
+    (message,) = agent.session.sent
+    assert f' to="{other}/config">'.encode() in message
+
+
 def test_differences(bench: Bench) -> None:
     agent = built(bench)
     agent.router()

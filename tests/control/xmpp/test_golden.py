@@ -12,7 +12,7 @@ from contrail_emulator.control.xmpp.dns_message import DnsEntry, DnsUpdate
 from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.item_rules import read_notified, read_published
 from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
-from contrail_emulator.control.xmpp.names import MASTER_INSTANCE
+from contrail_emulator.control.xmpp.names import MASTER_INSTANCE, virtual_router_name
 from contrail_emulator.control.xmpp.next_hop import NextHop, OlistNextHop
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -280,7 +280,7 @@ EMITTED = {
     "agent-subscribe-virtual-router": config_message.VrSubscribe(ROUTER).to_bytes(AGENT),
     "agent-subscribe-virtual-machine": config_message.VmSubscribe(MACHINE).to_bytes(AGENT),
     "agent-unsubscribe-virtual-machine": config_message.VmSubscribe(MACHINE, False).to_bytes(AGENT),
-    "control-node-config": config_message.write(CONFIG, AGENT),
+    "control-node-config": config_message.write(CONFIG, virtual_router_name(AGENT)),
     "agent-dns-update": UPDATE.to_bytes("compute-7/dns"),
     "dns-update-response": RESPONSE.to_bytes("dns-1", "compute-7/dns/dns-peer"),
 }

@@ -176,7 +176,7 @@ def test_any_configuration(validate: Validate, changes: list[Change]) -> None:
     read_back: list[Change] = []
     for message in config_message.batches(changes):
         assert sum(change.unit.units for change in message.changes()) <= config_message.MAX_UNITS
-        text = config_message.write(message, "compute-7")
+        text = config_message.write(message, "default-global-system-config:compute-7")
         validate(text)
         found = config_message.read(stanza.parse(text))
         assert found is not None and found.faults == ()
