@@ -18,6 +18,7 @@ from contrail_emulator.base.metrics import Metrics
 from contrail_emulator.base.pcap import Capture
 from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.schema import Schema
+from contrail_emulator.control.bgp.notification import Cease
 from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
 from contrail_emulator.control.routing import CoreSettings, Encoder, InstanceSettings, RoutingCore
@@ -60,41 +61,24 @@ class ControlSettings:
 class Plane:
     """Everything that depends on who the control node is: routing core, BGP speaker and the channels.
 
-    A new identity means a new plane: a real control node clears all sessions then (reference/bgp.md 1.7, xmpp.md 1.7).
+    A new identity means a new plane: a real control node clears all sessions then (reference/bgp.md 1.7, xmpp.md 1.7),
+    but for what BGP alone is concerned with: see `adapt`.
     """
 
     def __init__(self, node: ControlNode, identity: Identity) -> None:
         reactor, behaviour = node.reactor, node.behaviour
         self.identity = identity
-        router_id = int(IPv4Address(identity.router_id))
+        self._node = node
         self.flusher = Flusher(reactor, self._pause, self._resume)
         encoders: dict[str, Encoder] = {
             "bgp": BgpEncoder(behaviour),
             "xmpp": XmppEncoder(identity.autonomous_system, self._network_name, self._instance_network),
         }
         self.core = RoutingCore(
-            CoreSettings(
-                autonomous_system=identity.autonomous_system,
-                local_autonomous_system=identity.local_as,
-                router_id=router_id,
-                cluster_id=identity.cluster_id,
-                always_compare_med=identity.always_compare_med,
-            ),
-            encoders,
-            behaviour,
-            self.flusher.wake,
+            _core_settings(identity), encoders, behaviour, self.flusher.wake
         )
         self.flusher.drive(self.core)
-        local = Local(
-            autonomous_system=identity.local_as,
-            router_id=router_id,
-            cluster_id=identity.cluster_id,
-            started=node.started,
-            end_of_rib_timeout=identity.end_of_rib_timeout,
-            hold_back_end_of_rib=behaviour.hold_back_end_of_rib,
-            configured=lambda: node.client.synced,
-        )
-        self.peers = BgpPeers(reactor, self.core, local)
+        self.peers = BgpPeers(reactor, self.core, _local(node, identity))
         self.agents = AgentChannels(
             reactor,
             self.core,
@@ -111,23 +95,35 @@ class Plane:
         )
         self.speaker = Speaker(
             reactor,
-            SpeakerSettings(
-                autonomous_system=identity.local_as,
-                router_id=identity.router_id,
-                address=node.settings.address,
-                port=node.settings.bgp_port,
-                hold_time=identity.hold_time,
-                four_byte_as=identity.four_byte_as,
-                graceful_restart=identity.graceful_restart,
-                end_of_rib_timeout=identity.end_of_rib_timeout,
-                admin_down=identity.admin_down,
-            ),
+            _speaker_settings(node, identity),
             self.peers,
             behaviour=behaviour,
             rng=node.rng,
             capture=node.capture,
         )
         self._xmpp = node.xmpp
+
+    def adapt(self, identity: Identity) -> bool:
+        """Takes over an identity that leaves agents alone: tables and instances stay, the BGP sessions concerned are
+        cleared (a new cluster id: iBGP). False, and nothing is done, when it does not.
+
+        Raises ValueError for an identity that no speaker can have; nothing is done then.
+        """
+        before = self.identity
+        if before.clears_agents(identity):
+            return False
+        speaker = _speaker_settings(self._node, identity)
+        self.identity = identity
+        self.core.reconfigure(_core_settings(identity))
+        self.peers.take_local(_local(self._node, identity))
+        for peer in self.speaker.peers.values():
+            if before.always_compare_med != identity.always_compare_med or (
+                peer.internal and before.cluster_id != identity.cluster_id
+            ):
+                peer.clear(Cease.CONFIG_CHANGE)
+        if speaker != self.speaker.settings:
+            self.speaker.update(speaker)
+        return True
 
     def stop(self) -> Deferred[None]:
         """Closes every BGP session; fires when they are closed."""
@@ -154,6 +150,42 @@ class Plane:
             peer.resume_reading()
         for session in self._xmpp.sessions.values():
             session.resume_reading()
+
+
+def _core_settings(identity: Identity) -> CoreSettings:
+    return CoreSettings(
+        autonomous_system=identity.autonomous_system,
+        local_autonomous_system=identity.local_as,
+        router_id=int(IPv4Address(identity.router_id)),
+        cluster_id=identity.cluster_id,
+        always_compare_med=identity.always_compare_med,
+    )
+
+
+def _local(node: ControlNode, identity: Identity) -> Local:
+    return Local(
+        autonomous_system=identity.local_as,
+        router_id=int(IPv4Address(identity.router_id)),
+        cluster_id=identity.cluster_id,
+        started=node.started,
+        end_of_rib_timeout=identity.end_of_rib_timeout,
+        hold_back_end_of_rib=node.behaviour.hold_back_end_of_rib,
+        configured=lambda: node.client.synced,
+    )
+
+
+def _speaker_settings(node: ControlNode, identity: Identity) -> SpeakerSettings:
+    return SpeakerSettings(
+        autonomous_system=identity.local_as,
+        router_id=identity.router_id,
+        address=node.settings.address,
+        port=node.settings.bgp_port,
+        hold_time=identity.hold_time,
+        four_byte_as=identity.four_byte_as,
+        graceful_restart=identity.graceful_restart,
+        end_of_rib_timeout=identity.end_of_rib_timeout,
+        admin_down=identity.admin_down,
+    )
 
 
 def _restart_times(identity: Identity) -> RestartTimes | None:
@@ -253,7 +285,7 @@ class ControlNode:
     # Told by the provisioner
 
     def identity_changed(self, identity: Identity | None) -> None:
-        """Who we are is new: everything that depends on it is taken down and put up again."""
+        """Who we are is new: what depends on it changes, or is taken down and put up again."""
         self._identity = identity
         if not self._changing:
             self._changing = True
@@ -301,6 +333,8 @@ class ControlNode:
         """Until the plane is that of the present identity: take down the old one, put up a new one."""
         while not self._stopping and self._identity != (self.plane.identity if self.plane else None):
             if self.plane is not None:
+                if self._identity is not None and self.plane.adapt(self._identity):
+                    continue
                 plane, self.plane = self.plane, None
                 self.xmpp.clear("the control node's identity changed")
                 await plane.stop()

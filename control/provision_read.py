@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -43,6 +43,17 @@ class Identity:
     xmpp_helper: bool = False
     end_of_rib_timeout: float = 300.0
     subcluster: str = ""
+
+    def clears_agents(self, new: Identity) -> bool:
+        """Whether agents' sessions end with this change (reference/bgp.md 1.7, xmpp.md 1.7).
+
+        Not for what BGP alone is concerned with; but any setting of the whole system counts while graceful restart is
+        or was enabled.
+        """
+        ours = replace(self, cluster_id=new.cluster_id, hold_time=new.hold_time)
+        if not (self.graceful_restart.enabled or new.graceful_restart.enabled):
+            ours = replace(ours, four_byte_as=new.four_byte_as, always_compare_med=new.always_compare_med)
+        return ours != new
 
 
 def read_identity(graph: Graph, name: str) -> Identity | None:

@@ -153,6 +153,12 @@ class PeerChannel:
         if self._source is not None:
             self._core.mark_llgr_stale(self._source)
 
+    def take_local(self, local: Local) -> None:
+        """The control node's own side changed: a session that goes on reads the next routes by it."""
+        self._local = local
+        if self._policy is not None:
+            self._policy = ImportPolicy(self._import_settings())
+
     def removed(self) -> None:
         """The peer is gone from configuration."""
         self._leave()

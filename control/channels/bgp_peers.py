@@ -58,6 +58,12 @@ class BgpPeers:
     def unblocked(self, peer: Peer) -> None:
         self._channels[peer.name].unblocked()
 
+    def take_local(self, local: Local) -> None:
+        """The control node's own side changed; whoever changed it clears the sessions concerned."""
+        self._local = local
+        for channel in self._channels.values():
+            channel.take_local(local)
+
     def removed(self, name: str) -> None:
         """The peer is gone from configuration: so are its routes, at once."""
         channel = self._channels.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
@@ -109,6 +109,17 @@ class RoutingCore:
         )
         self.route_targets = RouteTargets(self)
         self.master.tables[Family.ROUTE_TARGET].listener = self.route_targets.changed
+
+    def reconfigure(self, settings: CoreSettings) -> None:
+        """Take over another cluster id or rule for MED. ValueError for anything else: that needs another core."""
+        before = self.settings
+        if replace(before, cluster_id=settings.cluster_id, always_compare_med=settings.always_compare_med) != settings:
+            raise ValueError(f"{settings} instead of {before}")
+        self.settings = settings
+        self.generation += 1
+        if settings.always_compare_med != before.always_compare_med:
+            for table in self.tables.values():
+                table.reorder()
 
     # --- instances ---------------------------------------------------------------------------------------------------
 

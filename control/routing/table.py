@@ -394,6 +394,20 @@ class Table:
         if not route.dirty:
             self.core.mark(route)
 
+    def reorder(self) -> None:
+        """Order all paths anew, as the rule for MED changed."""
+        self._ordered.clear()
+        for route in self.routes.values():
+            best = route.best
+            if best is None or best.next is None:
+                continue
+            paths = list(route.paths())
+            route.best = None
+            for path in paths:
+                self._insert(route, path)
+            if not route.dirty:
+                self.core.mark(route)
+
     # --- which routes carry a route target ---------------------------------------------------------------------------
 
     def track_targets(self) -> None:

@@ -19,6 +19,11 @@ from twisted.python.failure import Failure
 from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.config.graph import Graph
 from contrail_emulator.control import introspect
+from contrail_emulator.control.bgp.capability import Multiprotocol
+from contrail_emulator.control.bgp.family import Family
+from contrail_emulator.control.bgp.message import MARKER, Keepalive, Open
+from contrail_emulator.control.bgp.notification import Cease
+from contrail_emulator.control.bgp.settings import PeerSettings
 from contrail_emulator.control.node import ControlNode, ControlSettings
 from contrail_emulator.control.routing import MASTER_INSTANCE
 from contrail_emulator.control.xmpp import TlsSettings
@@ -57,6 +62,9 @@ class Transport(StringTransport):
             make: Any = Failure
             self.site.reactor.callLater(0, self.protocol.connectionLost, make(ConnectionDone()))
 
+    def loseWriteConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self.loseConnection()
+
     def replied(self) -> bytes:
         """Everything the node wrote."""
         return bytes(self.io.getvalue())
@@ -85,10 +93,10 @@ class Site:
             self.reactor.advance(0.01)
         assert done == [None], done
 
-    def configure(self, **parameters: object) -> None:
+    def configure(self, *, system: dict[str, object] | None = None, **parameters: object) -> None:
         router = {"autonomous_system": 64512, "identifier": "10.255.0.1", "address": "127.0.0.1", **parameters}
         with self.client.graph.batch():
-            self.client.graph.put(*SYSTEM, {"autonomous_system": 64512})
+            self.client.graph.put(*SYSTEM, {"autonomous_system": 64512, **(system or {})})
             self.client.graph.put(*ME, {"bgp_router_parameters": router})
             self.client.graph.put(*BLUE, {})
         for _ in range(20):
@@ -110,8 +118,38 @@ class Site:
         self.reactor.advance(0.01)
         return transport
 
+    def neighbour(self, name: str, autonomous_system: int) -> Transport:
+        """A connection on which a BGP peer, configured here unless it is, has come up. Its number says its AS."""
+        number = autonomous_system & 0xFF | 1
+        settings = PeerSettings(
+            name=name, address=f"192.0.2.{number}", passive=True, autonomous_system=autonomous_system,
+            families=(Family.INET,),
+        )  # fmt: skip
+        self.node.peer_changed(settings)
+        factory = next(server[1] for server in self.reactor.tcpServers if server[0] == 179)
+        where = IPv4Address("TCP", settings.address, 40000)
+        protocol = factory.buildProtocol(where)
+        make: Any = Transport
+        transport: Transport = make(IPv4Address("TCP", "127.0.0.1", 179), where)
+        transport.site, transport.protocol = self, protocol
+        protocol.makeConnection(transport)
+        opening = Open(autonomous_system, 90, number, (Multiprotocol.of(Family.INET),))
+        protocol.dataReceived(opening.encode() + Keepalive().encode())
+        self.reactor.advance(0.01)
+        assert not transport.disconnecting
+        return transport
+
     def names(self) -> list[str]:
         return [str(row["peer"]) for row in introspect.agents(self.node) if row["state"] == "Established"]
+
+
+def cease(transport: Transport) -> int | None:
+    """The subcode of the Cease with which the node ended a BGP session, None while it goes on."""
+    said = transport.replied()
+    if not transport.disconnecting:
+        return None
+    assert said[-21:-1] == MARKER + bytes((0, 21, 3, 6))
+    return said[-1]
 
 
 @pytest.fixture
@@ -154,6 +192,33 @@ def test_a_new_identity_makes_everything_anew(site: Site) -> None:
         site.reactor.advance(0.01)
     assert site.node.plane is None and introspect.agents(site.node) == []
     assert site.agent().disconnecting
+
+
+def test_a_new_cluster_id_clears_the_ibgp_sessions_alone(site: Site) -> None:
+    """Agents, instances and their routes stay (reference/bgp.md 1.7)."""
+    agent, plane = site.agent(), site.node.plane
+    assert plane is not None
+    inside, outside = site.neighbour("inside", 64512), site.neighbour("outside", 65001)
+    core, instance = plane.core, plane.core.instances[BLUE[1]]
+    site.configure(cluster_id=0x0AFF0001)
+    assert site.node.plane is plane and plane.core is core and core.instances[BLUE[1]] is instance
+    assert not agent.disconnecting and site.names() == ["compute-1"]
+    assert cease(inside) == Cease.CONFIG_CHANGE and cease(outside) is None
+    assert core.settings.cluster_id == 0x0AFF0001
+    assert introspect.identity(site.node)["cluster_id"] == 0x0AFF0001
+    site.reactor.advance(10)
+    site.neighbour("inside", 64512)
+    assert {key.peer_type: key.cluster_id for key in core.tables["inet.0"].groups} == {"ebgp": 0, "ibgp": 0x0AFF0001}
+
+
+@pytest.mark.parametrize("parameters", [{"hold_time": 30}, {"system": {"enable_4byte_as": True}},
+                                        {"system": {"bgp_always_compare_med": True}}])  # fmt: skip
+def test_what_only_concerns_bgp_leaves_agents_alone(site: Site, parameters: dict[str, Any]) -> None:
+    agent, plane = site.agent(), site.node.plane
+    inside, outside = site.neighbour("inside", 64512), site.neighbour("outside", 65001)
+    site.configure(**parameters)
+    assert site.node.plane is plane and not agent.disconnecting
+    assert cease(inside) == cease(outside) == Cease.CONFIG_CHANGE
 
 
 def test_the_same_identity_changes_nothing(site: Site) -> None:

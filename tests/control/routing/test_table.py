@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +61,26 @@ def test_path_ids_tell_paths_of_one_source_apart(bench: Bench) -> None:
     assert bench.core.withdraw(TABLE, a, bench.prefix("10.0.0.0/8"), path_id=1)
     assert not bench.core.withdraw(TABLE, a, bench.prefix("10.0.0.0/8"), path_id=7)
     assert order(bench) == ["a"]
+
+
+def test_another_rule_for_med_orders_paths_anew(bench: Bench) -> None:
+    core, sink = bench.core, bench.join(TABLE)
+    a, b, c = (bench.ebgp(name, 65000 + i, i) for i, name in enumerate("abc", 1))
+    for source, med in ((a, 30), (b, 10), (c, 20)):
+        put(bench, source, med=med)
+    put(bench, b, "11.0.0.0/8")
+    bench.flush()
+    assert order(bench) == ["a", "b", "c"]
+    core.reconfigure(replace(core.settings, always_compare_med=True))
+    bench.flush()
+    assert order(bench) == ["b", "c", "a"] and core.tables[TABLE].paths == 4
+    assert sink.attributes(bench.prefix("10.0.0.0/8")).med == 10 and len(sink.log) == 3
+    core.reconfigure(replace(core.settings, always_compare_med=False, cluster_id=7))
+    bench.flush()
+    assert order(bench) == ["a", "b", "c"] and sink.attributes(bench.prefix("10.0.0.0/8")).med == 30
+    for other in (replace(core.settings, router_id=9), replace(core.settings, autonomous_system=9)):
+        with pytest.raises(ValueError, match="instead of"):
+            core.reconfigure(other)
 
 
 def test_infeasible_paths_are_kept_and_not_told(bench: Bench) -> None:
