@@ -27,6 +27,7 @@ from contrail_emulator.config.writer import Writer, WriterError
 from contrail_emulator.lab.model import LabFile
 
 from .daemons_conf import config_node_conf
+from .daemons_store import need_drivers
 from .options import LogOptions
 from .reactor import STOP, first, on_interrupt, run
 
@@ -81,6 +82,7 @@ def _where(config_file: tuple[Path, ...], database: Path | None, lab: Path | Non
 
 
 def _servers(settings: ConfigDbSettings) -> Where:
+    need_drivers()
     return lambda reactor: cluster(reactor, settings, Random()), repr(settings)
 
 
@@ -156,10 +158,16 @@ def _read(file: Path) -> list[dict[str, Any]]:
 
 
 def _must_be(where: Where) -> None:
-    """Reading an SQLite file should not make it."""
+    """Reading should make no SQLite file, neither a new one nor of an empty file that is something else's."""
     _, name = where
-    if not name.startswith("ConfigDbSettings") and not Path(name).exists():
-        raise click.ClickException(f"{name}: No such file or directory")
+    if name.startswith("ConfigDbSettings"):
+        return
+    try:
+        size = Path(name).stat().st_size
+    except OSError as error:
+        raise click.ClickException(f"{name}: {error.strerror}") from error
+    if size == 0:
+        raise click.ClickException(f"{name}: expected an SQLite file with a configuration, found an empty file")
 
 
 def _with_writer(where: Where, work: Callable[[Writer], Awaitable[int]]) -> int:

@@ -15,16 +15,35 @@ from twisted.python.failure import Failure
 
 from contrail_emulator.base.servers import servers_hash
 from contrail_emulator.config.backends import Backends, ConfigDbSettings, cluster, embedded
+from contrail_emulator.config.drivers import DriverMissing, driver
 from contrail_emulator.config.ids import IdsError
 from contrail_emulator.config.store import StoreError
 
 RETRY_SECONDS = 5.0
+DRIVERS = (("cassandra.cluster", "cassandra-driver"), ("pika", "pika"), ("kazoo.client", "kazoo"))
+"""Module and package of what speaks to Cassandra, RabbitMQ and ZooKeeper."""
+
+
+def need_drivers() -> None:
+    """Whoever asks for servers wants all three: better said at once than by each when it is first used.
+
+    Raises:
+        DriverMissing: one is not installed; the text says how it gets here.
+    """
+    for module, package in DRIVERS:
+        try:
+            driver(module, package)
+        except DriverMissing as error:
+            raise DriverMissing(
+                f"{package} is not installed, which a configuration on servers needs: pip install "
+                "'contrail-emulator[cluster]' (in a clone: '.[cluster]'); --database FILE does without"
+            ) from error
 
 
 class Connections:
     """Store, bus and ids of one daemon: the servers of its conf file, or the SQLite file `database` instead.
 
-    `moves` counts how often they were moved.
+    `moves` counts how often they were moved. Raises DriverMissing when what speaks to servers is not installed.
     """
 
     log = Logger()
@@ -35,6 +54,8 @@ class Connections:
         self._settings = settings
         self._rng = rng
         self._embedded = database is not None
+        if not self._embedded:
+            need_drivers()
         self.backends: Backends = (
             embedded(reactor, str(database)) if database is not None else cluster(reactor, settings, rng)
         )

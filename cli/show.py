@@ -29,6 +29,8 @@ WIDTH = 2000
 DISTINGUISHER = re.compile(r"(\d+|\d+\.\d+\.\d+\.\d+):\d+:(?P<prefix>.+)")
 OTHER_PREFIX = re.compile(r"\d+-\d\S+|\d+:target:\S+")
 """How EVPN, multicast VPN and route-target routes are printed: `2-10.255.2.1:1-…`, `64512:target:64512:100`."""
+PROTOCOLS = ("BGP", "XMPP", "Local", "ServiceChain", "StaticRoute", "Aggregate")
+"""As a control node prints them (its room is not loaded for this: `show` should not wait)."""
 Row = Mapping[str, Any]
 Columns = Sequence[tuple[str, str]]
 
@@ -81,12 +83,12 @@ VIEWS: Mapping[str, View] = {
     "nexthops": View("agent", "nexthops", ()),
     "labels": View("agent", "labels", ()),
     "flows": View("agent", "flows", ()),
-    "drops": View("agent", "drops", ()),
+    "drops": View("agent", "drops", (("reason", "name"), ("packets", "value"))),
 }  # fmt: skip
 
 
 @click.command()
-@click.argument("what", type=click.Choice(list(VIEWS)))
+@click.argument("what", type=click.Choice(list(VIEWS)), metavar="WHAT")
 @click.option("--lab", "lab_name", help="The lab's name, when several run.")
 @click.option("--node", help="Of this control node or agent only.")
 @click.option("--table", help="routes: of this table only, such as bgp.l3vpn.0.")
@@ -94,10 +96,15 @@ VIEWS: Mapping[str, View] = {
 @click.option("--longer", is_flag=True, help="routes: with --prefix, more specific ones too.")
 @click.option("--longest", is_flag=True, help="routes: with --prefix (or an address), its longest match in each table.")
 @click.option("--source", help="routes: learnt from this peer or agent only.")
-@click.option("--protocol", help="routes: BGP, XMPP, …")
+@click.option("--protocol", type=click.Choice(PROTOCOLS, case_sensitive=False), help="routes: of this origin only.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, as the daemon gives it.")
 def show(what: str, lab_name: str | None, node: str | None, as_json: bool, **filters: Any) -> None:
-    """Show something of the running lab: neighbors, agents, instances, routes, …"""
+    """Show WHAT of the running lab.
+
+    \b
+    neighbors, agents, instances, routes, update-groups   of its control nodes
+    interfaces, nexthops, labels, flows, drops            of its agents
+    """
     view = VIEWS[what]
     given = {key: str(value) for key, value in filters.items() if value not in (None, False)}
     if given and what != "routes":
@@ -207,6 +214,9 @@ def _print(console: Console, view: View, rows: Any) -> None:
     if isinstance(rows, dict):
         rows = [{"name": key, "value": value} for key, value in rows.items()]
     columns = view.columns or tuple((field, field) for field in (rows[0] if rows else ()))
+    if not columns:
+        console.print("(none)")
+        return
     table = _table(columns, rows)
     width = shutil.get_terminal_size().columns
     if not sys.stdout.isatty() or console.measure(table).maximum <= width:

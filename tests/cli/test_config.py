@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 import yaml
 from cli.processes import call, here
+
+from contrail_emulator.base.conf import ConfFile
+from contrail_emulator.cli.daemons_store import Connections
+from contrail_emulator.config.backends import ConfigDbSettings
+from contrail_emulator.config.drivers import DriverMissing
 
 DOCUMENT = """objects:
 - {type: virtual-network, fq_name: [default-domain, demo, blue], parent_type: project}
@@ -48,6 +55,7 @@ MISTAKES = [
     (["load", "bad.yaml", "--database", "x"], 1, "bad.yaml: objects[0]: expected an object with a type"),
     (["dump", "--database", "absent.db"], 1, "absent.db: No such file or directory"),
     (["diff", "in.yaml", "--database", "absent.db"], 1, "absent.db: No such file or directory"),
+    (["dump", "--database", "empty"], 1, "empty: expected an SQLite file with a configuration, found an empty file"),
     (["dump", "--lab", "lab.yaml"], 1, "its configuration is in memory"),
     (["dump", "--lab", "absent.yaml"], 1, "absent.yaml: No such file or directory"),
     (["dump", "--config-file", "absent.conf"], 1, "absent.conf"),
@@ -66,9 +74,11 @@ def test_mistakes_give_one_line(
     (tmp_path / "bad.yaml").write_text("objects: [1]\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "lab.yaml").write_text("name: x\nautonomous_system: 64512\n")
+    (tmp_path / "empty").touch()
     monkeypatch.chdir(tmp_path)
     code, output, errors = here("config", *arguments)
     assert (code, output) == (status, "")
+    assert (tmp_path / "empty").stat().st_size == 0
     assert expected in errors
     assert errors.count("\n") == 1 and errors.startswith("contrail-emulator: ")
 
@@ -78,3 +88,17 @@ def test_an_object_that_is_refused_is_named(tmp_path: Path) -> None:
     done = call("config", "load", "in.yaml", "--database", "c.db", cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "virtual-network default-domain:demo:blue" in done.stderr and "zonk" in done.stderr
+
+
+def test_without_what_speaks_to_servers_one_line_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pika", None)
+    conf = tmp_path / "any.conf"
+    conf.touch()
+    code, output, errors = here("config", "dump", "--config-file", str(conf))
+    assert (code, output) == (1, "") and errors.count("\n") == 1
+    assert errors.startswith("contrail-emulator: pika is not installed") and "contrail-emulator[cluster]" in errors
+    settings = ConfigDbSettings.from_conf(ConfFile.load(conf), "127.0.0.1")
+    with pytest.raises(DriverMissing, match="pika is not installed"):
+        Connections(object(), settings, None, Random(1))

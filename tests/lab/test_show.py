@@ -21,6 +21,7 @@ from contrail_emulator.cli import show as module
 from contrail_emulator.control.bgp import rows
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.introspect import routes
+from contrail_emulator.control.routing.source import SourceKind
 from contrail_emulator.lab import state
 from contrail_emulator.lab.errors import LabError
 
@@ -96,6 +97,14 @@ def test_the_longest_match_of_an_address(asked: list[Mapping[str, str]]) -> None
     assert len(asked) == 1
 
 
+def test_a_protocol_in_any_case_and_no_other_word(asked: list[Mapping[str, str]]) -> None:
+    assert set(module.PROTOCOLS) == {kind.value for kind in SourceKind}
+    assert show("routes", "--protocol", "servicechain").exit_code == 0
+    assert asked == [{"protocol": "ServiceChain"}]
+    assert isinstance(show("routes", "--protocol", "ospf").exception, click.BadParameter)
+    assert len(asked) == 1
+
+
 @pytest.mark.usefixtures("asked")
 def test_neighbours_are_shown_with_their_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """States, flaps, last errors, families, timers, counters: the columns name fields of the page."""
@@ -136,6 +145,25 @@ def test_a_terminal_too_narrow_for_the_table_gets_records(monkeypatch: pytest.Mo
     assert [line.split() for line in narrow[:3]] == [["peer", "gate"], ["state", "Idle"], ["flaps", "0"]]
     assert narrow[3].startswith("last error") and "reset" in narrow[4]
     assert max(map(len, narrow)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("what", "page", "shown"),
+    [
+        ("flows", [], "(none)"),
+        ("drops", {}, "reason  packets"),
+        ("drops", {"Flow Action Drop": 2}, "reason            packets Flow Action Drop  2"),
+    ],
+    ids=["no flows", "no drops", "drops"],
+)
+def test_what_an_agent_shows_of_nothing(
+    what: str, page: Any, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    agent = state.DaemonState("agent", "compute-1", "http://127.0.0.1:8085")
+    state.write(state.LabState("demo", os.getpid(), (agent,)))
+    monkeypatch.setattr(module, "fetch", lambda *arguments, **more: page)
+    assert " ".join(line.strip() for line in show(what).output.splitlines()) == shown
 
 
 def test_a_node_that_is_not_there(asked: list[Mapping[str, str]]) -> None:
