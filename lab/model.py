@@ -16,6 +16,7 @@ from contrail_emulator.config.writer.route_targets import AUTOMATIC_2_BYTE, AUTO
 
 from .bus_url import parse_bus
 from .errors import LabError
+from .router_limits import router_faults
 from .values import Domain, Flag, Integer, Mac, Md5Key, Name, RouteDistinguisher, RouteTarget
 from .yaml_lines import Location, load
 
@@ -29,6 +30,19 @@ Encapsulation = Literal["MPLSoUDP", "MPLSoGRE", "VXLAN"]
 RouterKind = Literal["external", "exabgp", "bird", "frr", "gobgp", "openbgpd"]
 MAX_SHOWN = 60
 MAX_AS2 = 0xFFFF
+WORDS = {
+    "tuple_type": "expected a list",
+    "model_type": "expected a mapping such as {name: …}",
+    "dict_type": "expected a mapping",
+    "mapping_type": "expected a mapping",
+    "string_type": "expected text",
+    "int_type": "expected a whole number",
+    "bool_type": "expected true or false",
+    "too_short": "expected at least one in this list",
+    "path_type": "expected the name of a file",
+    "ip_v4_network": "expected a valid IPv4 network such as 10.1.0.0/24, without host bits",
+}
+"""What YAML calls what pydantic's messages call by Python's names, by the kind of its error."""
 
 
 class _Strict(BaseModel):
@@ -330,6 +344,7 @@ def _peer_faults(lab: LabFile, index: int, peer: BgpPeer) -> Iterator[tuple[Loca
         yield (*here, "autonomous_system"), f"{peer.autonomous_system} needs four_byte_as"
     if len(set(peer.families)) < len(peer.families):
         yield (*here, "families"), "a family stands here twice"
+    yield from router_faults(here, peer, lab.autonomous_system)
     for number, route in enumerate(peer.routes):
         yield from _route_faults((*here, "routes", number), peer, route)
 
@@ -440,9 +455,10 @@ def _describe(
             return f"{place}: unknown key"
         case "missing":
             return f"{place}: expected, but it is not there"
-    expected = (
-        message.removeprefix("Value error, ").replace("Input should be", "expected").replace("Input is not", "expected")
-    )
+    if kind in WORDS:
+        message = WORDS[kind]
+    expected = message.removeprefix("Value error, ").replace("Input should be", "expected")
+    expected = expected.replace("Input is not", "expected")
     expected = expected[0].lower() + expected[1:]
     shown = ""
     if isinstance(value, str | int | float | bool) or value is None:

@@ -22,14 +22,6 @@ class Bird(PolledRouter):
     greeting = ("show", "status")
 
     def prepare(self) -> tuple[list[str], dict[str, str]]:
-        unknown = [family for family in self.peer.families if family not in CHANNELS]
-        if unknown:
-            raise LabError(f"bgp_peers: {self.name}: BIRD 2 does not speak {', '.join(unknown)}")
-        if any(route.family == "inet-vpn" for route in self.peer.routes) and not self._internal():
-            raise LabError(
-                f"bgp_peers: {self.name}: over eBGP BIRD 2 sends its own VPN routes with label 3 instead of theirs; "
-                f"give it autonomous_system {self.neighbours[0].autonomous_system}, or use another kind"
-            )
         self._write()
         control, pid = str(self.directory / "control"), str(self.directory / "pid")
         return [self.find(), "-f", "-c", str(self.directory / "bird.conf"), "-s", control, "-P", pid], {}

@@ -85,9 +85,6 @@ class ExaBgp(Router):
         self._waiting_for_relay: list[Deferred[None]] = []
 
     def prepare(self) -> tuple[list[str], dict[str, str]]:
-        unknown = [family for family in self.peer.families if family not in FAMILIES]
-        if unknown:
-            raise LabError(f"bgp_peers: {self.name}: ExaBGP does not speak {', '.join(unknown)}")
         socket = self.directory / "api.sock"
         if self._listener is None:
             self._listener = IReactorUNIX(self.reactor).listenUNIX(str(socket), _RelayFactory(self), mode=0o600)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..errors import LabError
 from ..model import GatewayRoute
 from .polled import PolledRouter
 from .private import write_private
@@ -29,9 +28,6 @@ class Frr(PolledRouter):
     greeting = ("-c", "show version")
 
     def prepare(self) -> tuple[list[str], dict[str, str]]:
-        unknown = [family for family in self.peer.families if family not in FAMILIES]
-        if unknown:
-            raise LabError(f"bgp_peers: {self.name}: FRR does not speak {', '.join(unknown)}")
         path = self.directory / "bgpd.conf"
         write_private(path, self._configuration())
         own = ["-i", str(self.directory / "pid"), "--vty_socket", str(self.directory), "-P", "0"]

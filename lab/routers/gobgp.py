@@ -6,7 +6,6 @@ import json
 import random
 from typing import Any
 
-from ..errors import LabError
 from ..model import GatewayRoute
 from ..ports import PortPicker
 from ..values import MAX_AS2
@@ -33,9 +32,6 @@ class GoBgp(PolledRouter):
     _api_port = 0
 
     def prepare(self) -> tuple[list[str], dict[str, str]]:
-        unknown = [family for family in self.peer.families if family not in FAMILIES]
-        if unknown:
-            raise LabError(f"bgp_peers: {self.name}: GoBGP does not speak {', '.join(unknown)}")
         if not self._api_port:
             self._api_port = PortPicker(random.Random()).pick(str(self.peer.address), 0, what=f"router {self.name}")
         path = self.directory / "gobgpd.json"

@@ -24,13 +24,6 @@ class OpenBgpd(PolledRouter):
     greeting = ("show", "neighbor")
 
     def prepare(self) -> tuple[list[str], dict[str, str]]:
-        unknown = [family for family in self.peer.families if family not in FAMILIES]
-        if unknown:
-            raise LabError(f"bgp_peers: {self.name}: OpenBGPD does not speak {', '.join(unknown)}")
-        if any(route.family != "inet" for route in self.peer.routes):
-            raise LabError(
-                f"bgp_peers: {self.name}: OpenBGPD originates VPN routes only with an MPLS interface; use another kind"
-            )
         try:
             PRIVILEGE_SEPARATION.mkdir(exist_ok=True)
         except OSError as error:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.model import LabFile
+from contrail_emulator.lab.router_limits import SPOKEN
+from contrail_emulator.lab.routers import bird, exabgp, frr, gobgp, openbgpd
 
 DEMO = Path(__file__).parents[2] / "lab" / "data" / "demo.yaml"
 MINIMAL = {"name": "small", "autonomous_system": 64512}
@@ -57,7 +59,7 @@ MISTAKES = {
     "route target of one part": ('["target:64512:200"]', '["target:200"]', "a route target such as target:64512:100"),
     "RD that is none": ('"65001:1"', '"....:1"', "expected a route distinguisher such as 65001:1"),
     "AS that needs four bytes": ("64512\n", "70000\nfour_byte_as: false\n", "70000 needs four_byte_as"),
-    "AS as text": ("autonomous_system: 64512", 'autonomous_system: "64512"', "expected a valid integer"),
+    "AS as text": ("autonomous_system: 64512", 'autonomous_system: "64512"', "expected a whole number"),
     "md5 that a router would read": ("kind: exabgp", "kind: exabgp\n    md5: 'sec\"ret'", "printable ASCII characters"),
     "family twice": ("families: [inet, inet-vpn]", "families: [inet-vpn, inet-vpn]", "a family stands here twice"),
     "peer at no host's address": ("address: 127.0.1.1", "address: 224.0.0.1", "224.0.0.1 is no host's address"),
@@ -128,6 +130,53 @@ def test_two_routers_whose_data_side_is_one(tmp_path: Path) -> None:
     peers = ", ".join((peer % ("one", 1179, 1), peer % ("two", 1180, 2)))
     text = f"name: x\nautonomous_system: 1\nbgp_peers: [{peers}]\n"
     assert "bgp_peers[1].address: the lab listens at 127.0.1.1 in place of one" in refusal(text, tmp_path)
+
+
+def test_what_a_router_cannot_do_is_said_of_its_line(tmp_path: Path) -> None:
+    text = """name: x
+autonomous_system: 64512
+bgp_peers:
+  - name: gateway
+    address: 127.0.1.1
+    autonomous_system: 65001
+    families: [inet,
+               %s]
+    kind: %s
+    routes:
+      - {prefix: 203.0.113.0/24, route_distinguisher: "1:1", route_targets: ["target:1:1"], label: 16, family: inet-vpn}
+"""
+    assert "bad.yaml:8: bgp_peers[0].families[1]: ExaBGP does not speak route-target (it speaks e-vpn, inet, " in (
+        refusal(text % ("route-target", "exabgp"), tmp_path)
+    )
+    assert "bad.yaml:11: bgp_peers[0].routes[0]: OpenBGPD originates inet routes only" in (
+        refusal(text % ("inet-vpn", "openbgpd"), tmp_path)
+    )
+    assert "bad.yaml:6: bgp_peers[0].autonomous_system: over eBGP BIRD 2 sends its own VPN routes with label 3" in (
+        refusal(text % ("inet-vpn", "bird"), tmp_path)
+    )
+    assert {
+        "exabgp": set(exabgp.FAMILIES), "bird": set(bird.CHANNELS), "frr": set(frr.FAMILIES),
+        "gobgp": set(gobgp.FAMILIES), "openbgpd": set(openbgpd.FAMILIES),
+    } == SPOKEN  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("control_nodes: {}", "control_nodes: expected a list"),
+        ("control_nodes: []", "control_nodes: expected at least one in this list"),
+        ("control_nodes: [1]", "control_nodes[0]: expected a mapping such as {name: …}, got 1"),
+        ("underlay: [1]", "underlay: expected a mapping"),
+        ("four_byte_as: 1", "four_byte_as: expected true or false, got 1"),
+        ("end_of_rib_timeout: 1.5", "end_of_rib_timeout: expected a whole number, got 1.5"),
+        ("behaviour: 1", "behaviour: expected 'contrail' or 'rfc', got 1"),
+        ("capture: [x]", "capture: expected the name of a file"),
+        ("networks: [{name: a, subnet: 10.1.0.1/24}]", "networks[0].subnet: expected a valid IPv4 network such as"),
+        ("networks: [{name: 1, subnet: 10.1.0.0/24}]", "networks[0].name: expected text, got 1"),
+    ],
+)
+def test_values_are_called_as_in_yaml(text: str, expected: str, tmp_path: Path) -> None:
+    assert f"bad.yaml:3: {expected}" in refusal(f"name: x\nautonomous_system: 1\n{text}\n", tmp_path)
 
 
 def test_error_names_the_line_of_the_fault(tmp_path: Path) -> None:

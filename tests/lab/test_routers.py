@@ -257,12 +257,6 @@ def test_exabgp_accepts_every_family_we_offer(family: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_exabgp_does_not_offer_route_targets(tmp_path: Path) -> None:
-    router = ExaBgp(Clock(), peer(families=("inet-vpn", "route-target")), [NEIGHBOUR], tmp_path)
-    with pytest.raises(LabError, match="ExaBGP does not speak route-target"):
-        router.prepare()
-
-
 def test_a_command_waits_for_the_relay_no_longer_than_ten_seconds(tmp_path: Path) -> None:
     clock = Clock()
     route = GatewayRoute.model_validate({"family": "inet", "prefix": "203.0.113.0/24"})
