@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from contrail_emulator.base.behaviour import Behaviour
@@ -68,6 +68,7 @@ class Peer:
         self._performing = False
         self._paused = False
         self._fault_logged = False
+        self._key_refused = False
         self._logged_state = self.core.state
         self._unfinished: set[int] = set()
         self._next_turn: Any = None
@@ -440,7 +441,7 @@ class Peer:
             timeout=TCP_TIMEOUT,
             bindAddress=None if source is None else (source, 0),
         )
-        if number not in self._transports:
+        if number not in self._transports and self.core.connections.find(number) is not None:
             self._connectors[number] = connector
 
     def prepare_outbound(self, connector: Any) -> None:
@@ -452,7 +453,9 @@ class Peer:
         try:
             prepare(handle(), self.core.speaker.dscp, self.settings.address, self.settings.md5)
         except Md5Error as error:
-            self._log.error("{peer}: {why}", peer=self.name, why=str(error))
+            level = LogLevel.debug if self._key_refused else LogLevel.error
+            self._key_refused = True
+            self._log.emit(level, "{peer}: {why}", peer=self.name, why=str(error))
             connector.disconnect()
 
     def _prepare(self, transport: BgpTransport) -> None:

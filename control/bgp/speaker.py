@@ -19,7 +19,7 @@ from contrail_emulator.base.capture import capture_factory
 from contrail_emulator.base.pcap import Capture
 
 from .handler import Handler
-from .md5 import set_md5
+from .md5 import Md5Error, set_md5
 from .message import Notification
 from .neighbour import Peer
 from .notification import Cease, Code, code_text
@@ -54,6 +54,7 @@ class Speaker:
         self.started_at: float = reactor.seconds()
         self.refused = 0
         self._refused_from: set[str] = set()
+        self._without_key: set[str] = set()
         self._handler = handler
         self._rng = rng
         self._capture = capture
@@ -105,7 +106,10 @@ class Speaker:
         return MappingProxyType(self._peers)
 
     def add_peer(self, settings: PeerSettings) -> Peer:
-        """A new neighbour, started. ValueError when the name is taken; md5.Md5Error when its key cannot be set."""
+        """A new neighbour, started. ValueError when the name is taken.
+
+        One whose key the system does not take stays down, and the log says why.
+        """
         if settings.name in self._peers:
             raise ValueError(f"peer {settings.name} exists")
         if self._stopped is not None:
@@ -178,6 +182,8 @@ class Speaker:
         refusal = Cease.DECONFIGURED if peer is None or self._stopped is not None else peer.core.refusal
         if refusal is None and self.settings.admin_down:
             refusal = Cease.ADMIN_SHUTDOWN
+        if refusal is None and peer is not None and peer.settings.md5 and peer.settings.address in self._without_key:
+            refusal = Cease.REJECTED  # nobody signs here
         if peer is None or refusal is not None:
             self._refuse(transport, refusal or Cease.DECONFIGURED)
         else:
@@ -209,14 +215,22 @@ class Speaker:
 
     def _set_listen_key(self, address: str, key: str | None) -> None:
         sock = self._socket_for(address)
-        if sock is not None and key is not None:
+        if sock is None or key is None:
+            return
+        try:
             set_md5(sock, address, key)
+        except Md5Error as error:
+            self._without_key.add(address)
+            self._log.error("{address}: no session, its key cannot be set: {why}", address=address, why=str(error))
 
     def _clear_listen_key(self, settings: PeerSettings) -> None:
         sock = self._socket_for(settings.address)
         if sock is None or settings.md5 is None:
             return
-        set_md5(sock, settings.address, None)
+        if settings.address in self._without_key:
+            self._without_key.discard(settings.address)
+        else:
+            set_md5(sock, settings.address, None)
         for peer in self._peers.values():
             if peer.settings.address == settings.address and peer.settings != settings:
                 self._set_listen_key(peer.settings.address, peer.settings.md5)

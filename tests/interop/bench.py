@@ -113,10 +113,12 @@ class Bench:
         daemon.start()
 
     def turn(self, seconds: float) -> None:
-        """Let the reactor run for so long."""
+        """Let the reactor run for so long, and for three turns at least: a busy machine may not come back in time."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        turns = 0
+        while turns < 3 or time.monotonic() < end:
             self.reactor.iterate(0.02)
+            turns += 1
 
     def until(self, done: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
         """Let the reactor run until `done`. AssertionError with the daemons' logs when it takes longer."""
@@ -127,7 +129,7 @@ class Bench:
                 raise AssertionError(f"not in {seconds} s: {what}; we were told {self.routes.told}\n{logs[-6000:]}")
             self.reactor.iterate(0.02)
 
-    def up(self, peer: Peer, seconds: float = 30.0) -> None:
+    def up(self, peer: Peer, seconds: float = 90.0) -> None:
         """Wait for an established session."""
         self.until(lambda: peer.state is State.ESTABLISHED, f"session with {peer.name}", seconds)
 

@@ -92,14 +92,14 @@ class Bird(Router):
         (self.directory / "bird.conf").write_text(self._configuration())
         program = which("bird", "birdc") or "bird"
         recover = ["-R"] if self.session.graceful_restart else []  # else it says that it kept no forwarding state
-        own = ["-s", str(self.directory / "ctl"), "-P", str(self.directory / "pid")]
+        own = ["-s", str(self.sockets / "ctl"), "-P", str(self.directory / "pid")]
         return [program, "-f", "-c", "bird.conf", *own, *recover]
 
     def ready(self) -> bool:
         return "Daemon is up" in self._birdc("show status", check=False)
 
     def _birdc(self, command: str, check: bool = True) -> str:
-        return self._run(which("birdc", "bird") or "birdc", "-s", str(self.directory / "ctl"), command, check=check)
+        return self._run(which("birdc", "bird") or "birdc", "-s", str(self.sockets / "ctl"), command, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
         text = self._birdc(f"show route all table {_TABLES[family]} protocol {_PROTOCOL}")

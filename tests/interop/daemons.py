@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from contrail_emulator.config.testing.servers import free_port
 
 _PR_SET_PDEATHSIG = 1
+_SOCKETS = Path("/tmp")
+"""Of control sockets: a path of one has at most 107 bytes, and a runner's TMPDIR alone may have more."""
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -75,13 +78,17 @@ def _die_with_parent() -> None:
 
 
 class Daemon:
-    """A child process with a log file. `address` and `port` are where it listens for BGP."""
+    """A child process with a log file. `address` and `port` are where it listens for BGP.
+
+    `sockets` is the folder of its control sockets; it is there while the daemon runs.
+    """
 
     name = "daemon"
 
     def __init__(self, directory: Path, session: Session, address: str = "127.0.1.2") -> None:
         self.directory = directory / self.name
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.sockets = _SOCKETS / f"bgp-{os.getpid()}-{secrets.token_hex(4)}"
         self.session = session
         self.address = address
         self.port = free_port(address)
@@ -104,6 +111,7 @@ class Daemon:
 
     def start(self, timeout: float = 60.0) -> None:
         """Start and wait until it answers. AssertionError with its log when it does not."""
+        self.sockets.mkdir(mode=0o700, exist_ok=True)
         with open(self.directory / "log", "ab") as log:
             self._process = subprocess.Popen(
                 self.command(),
@@ -139,6 +147,7 @@ class Daemon:
                 except subprocess.TimeoutExpired:
                     continue
         process.wait(5)
+        shutil.rmtree(self.sockets, ignore_errors=True)
 
     def log_text(self) -> str:
         path = self.directory / "log"

@@ -107,7 +107,7 @@ class Frr(Router):
 
     def command(self) -> list[str]:
         (self.directory / "bgpd.conf").write_text(self._configuration())
-        own = ["-i", str(self.directory / "pid"), "--vty_socket", str(self.directory)]
+        own = ["-i", str(self.directory / "pid"), "--vty_socket", str(self.sockets)]
         return [
             str(_PROGRAM),
             "-n",
@@ -131,7 +131,7 @@ class Frr(Router):
     def _vtysh(self, *commands: str, check: bool = True) -> str:
         arguments = [part for command in commands for part in ("-c", command)]
         return self._run(
-            which("vtysh") or "vtysh", "--vty_socket", str(self.directory), "-d", "bgpd", *arguments, check=check
+            which("vtysh") or "vtysh", "--vty_socket", str(self.sockets), "-d", "bgpd", *arguments, check=check
         )
 
     def view(self, family: str) -> dict[str, Seen]:

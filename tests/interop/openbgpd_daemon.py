@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ class OpenBgpd(Router):
 
     @classmethod
     def missing(cls) -> str | None:
-        return None if which("bgpd", "bgpctl") else "openbgpd is not installed"
+        if not which("bgpd", "bgpctl"):
+            return "openbgpd is not installed"
+        return None if os.geteuid() == 0 else "openbgpd starts as root only"
 
     def _configuration(self) -> str:
         session = self.session
@@ -72,7 +75,7 @@ class OpenBgpd(Router):
         ]
         return (
             f"AS {session.local_as}\nrouter-id {session.router_id}\nlisten on {self.address} port {self.port}\n"
-            f'fib-update no\nsocket "{self.directory / "ctl"}"\nnexthop qualify via default\n'
+            f'fib-update no\nsocket "{self.sockets / "ctl"}"\nnexthop qualify via default\n'
             + f"neighbor {session.address} {{\n"
             + "".join(f"  {line}\n" for line in lines)
             + "}\nallow from any\nallow to any set nexthop no-modify\n"
@@ -97,11 +100,11 @@ class OpenBgpd(Router):
 
     def _network(self, verb: str, prefix: str, *attributes: str) -> None:
         program = which("bgpctl", "bgpd") or "bgpctl"
-        self._run(program, "-s", str(self.directory / "ctl"), "network", verb, prefix, *attributes)
+        self._run(program, "-s", str(self.sockets / "ctl"), "network", verb, prefix, *attributes)
 
     def _bgpctl(self, *arguments: str, check: bool = True) -> str:
         program = which("bgpctl", "bgpd") or "bgpctl"
-        return self._run(program, "-s", str(self.directory / "ctl"), "-j", *arguments, check=check)
+        return self._run(program, "-s", str(self.sockets / "ctl"), "-j", *arguments, check=check)
 
     def view(self, family: str) -> dict[str, Seen]:
         shown = json.loads(self._bgpctl("show", "rib", _TABLES[family], "detail", "neighbor", self.session.address))

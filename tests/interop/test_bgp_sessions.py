@@ -208,11 +208,14 @@ def test_hold_time_negotiation(
     )
     assert peer.negotiated is not None
     assert peer.negotiated.hold_time == agreed
-    bench.until(lambda: daemon.hold_time() == agreed, "the same hold time over there", seconds=5)
-    before = peer.counters.rx.keepalive, peer.counters.tx.keepalive
-    bench.turn(agreed / 3 + 0.5)
+    bench.until(lambda: daemon.hold_time() == agreed, "the same hold time over there")
+    counters, before = peer.counters, (peer.counters.rx.keepalive, peer.counters.tx.keepalive)
+    bench.until(
+        lambda: counters.rx.keepalive > before[0] and counters.tx.keepalive > before[1],
+        "keepalives both ways",
+        seconds=agreed,
+    )
     assert peer.state is State.ESTABLISHED
-    assert peer.counters.rx.keepalive > before[0] and peer.counters.tx.keepalive > before[1]
     record.held(router.name, SESSION, HOLD_TIME)
 
 

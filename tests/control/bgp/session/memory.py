@@ -26,6 +26,8 @@ class MemoryNetwork(Clock):
         super().__init__()
         self.chunk = chunk
         self.deaf: set[tuple[str, int]] = set()
+        self.listening_socket: Any = None
+        self.outgoing: Any = None
         self.connects: list[tuple[float, str, int]] = []
         self.transports: list[MemoryTransport] = []
         self._listening: dict[tuple[str, int], Any] = {}
@@ -75,7 +77,8 @@ class MemoryNetwork(Clock):
         self.connects.append((self.seconds(), host, port))
         local = bindAddress or ("127.0.0.1", 0)
         connector = MemoryConnector(self, (local[0], local[1] or self.take_port()), (host, port), factory)
-        connector.attempt = self.callLater(0, connector.meet)
+        if not connector.given_up:
+            connector.attempt = self.callLater(0, connector.meet)
         return connector
 
     def take_port(self) -> int:
@@ -94,7 +97,10 @@ class MemoryNetwork(Clock):
 
 
 class MemoryPort:
+    """A listening port. `socket` is where keys would be set: nowhere, unless a test says otherwise."""
+
     def __init__(self, network: MemoryNetwork, address: IPv4Address) -> None:
+        self.socket: Any = network.listening_socket
         self._network = network
         self._address = address
 
@@ -111,11 +117,13 @@ class MemoryConnector:
 
     def __init__(self, network: MemoryNetwork, local: tuple[str, int], remote: tuple[str, int], factory: Any) -> None:
         self.attempt: Any = None
+        self.given_up = False
         self._network = network
         self._local = IPv4Address("TCP", *local)
         self._remote = IPv4Address("TCP", *remote)
         self._factory = factory
         self._transport: MemoryTransport | None = None
+        self.transport: Any = network.outgoing
         factory.startedConnecting(self)
 
     def meet(self) -> None:
@@ -137,8 +145,10 @@ class MemoryConnector:
     def disconnect(self) -> None:
         if self._transport is not None:
             self._transport.loseConnection()
-        elif self.attempt.active():
-            self.attempt.cancel()
+        elif self.attempt is None or self.attempt.active():
+            if self.attempt is not None:
+                self.attempt.cancel()
+            self.given_up = True
             self._factory.clientConnectionFailed(self, _failure(error.UserError))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from errno import ENOPROTOOPT
+from socket import AF_INET
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.counters import UpdateCounters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
+from contrail_emulator.control.bgp.md5 import TCP_MD5SIG
 from contrail_emulator.control.bgp.message import RouteRefresh
 from contrail_emulator.control.bgp.settings import FamilySettings, GracefulRestartSettings, PeerSettings
 from contrail_emulator.control.bgp.timers import TimerSettings
@@ -348,6 +351,52 @@ def test_stop_waits_for_a_peer_that_does_not_close_and_then_resets() -> None:
 def test_stop_without_peers_or_port() -> None:
     node = Node(MemoryNetwork(), 1)
     assert node.speaker.stop().called
+
+
+class NoSignatures:
+    """The socket of a kernel that was built without TCP_MD5SIG."""
+
+    family = AF_INET
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        if option == TCP_MD5SIG:
+            raise OSError(ENOPROTOOPT, "Protocol not available")
+
+    def getHandle(self) -> NoSignatures:  # noqa: N802 - Twisted's name
+        return self
+
+
+def test_a_key_that_the_system_does_not_take_keeps_its_peer_down_and_nobody_else() -> None:
+    """Without the key its connections would be unsigned: none is accepted. The other peer comes up."""
+    network = MemoryNetwork()
+    left, right = Node(network, 1), Node(network, 2)
+    network.listening_socket = NoSignatures()
+    keyless = Node(network, 3)
+    with capturedLogs() as events:
+        keyless.add(left, passive=True, md5="sesame")
+        keyless.add(right, passive=True)
+        keyless.speaker.update_peer(keyless.peer_settings(left, passive=True, md5="other"))
+    assert [event["log_level"] for event in events if "TCP MD5" in str(event.get("why"))] == [LogLevel.error] * 2
+    assert refusal(call(network, keyless, (left.address, 0), an_open())) == ["NOTIFICATION 6/5"]
+    assert message_names(call(network, keyless, (right.address, 0), an_open()).heard) == ["OPEN", "KEEPALIVE"]
+    keyless.speaker.update_peer(keyless.peer_settings(left, passive=True))
+    network.run(6)
+    assert message_names(call(network, keyless, (left.address, 0), an_open(families=FAMILIES)).heard)[0] == "OPEN"
+    keyless.speaker.remove_peer("to-127.0.1.1")
+
+
+def test_a_key_that_the_system_does_not_take_stops_each_attempt_before_it_connects() -> None:
+    network = MemoryNetwork()
+    left, right = Node(network, 1), Node(network, 2)
+    network.outgoing = NoSignatures()
+    with capturedLogs() as events:
+        peer = left.add(right, md5="sesame")
+        network.run(300)
+    assert len(network.connects) > 10
+    assert network.transports == []
+    assert peer._connectors == {}
+    assert len([event for event in events if event["log_level"] is LogLevel.error]) == 1
+    assert peer.counters.errors.connect_error == len(network.connects)
 
 
 def test_exact_port_first_then_address_in_key_order() -> None:
