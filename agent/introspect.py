@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from .oper.vrf import EvpnKey, Route, RouteKey, Table, Vrf
 if TYPE_CHECKING:
     from .agent import Agent
 
+MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 Arguments = Mapping[str, str]
 Rows = list[dict[str, Any]]
 
@@ -108,24 +110,32 @@ def routes(agent: Agent, arguments: Arguments) -> Rows:
         raise PageError(f"no VRF {name!r}", 404)
     if wanted not in ("", "inet", "inet6", "evpn", "bridge", "multicast"):
         raise PageError(f"no table {wanted!r}")
-    try:
-        prefix = parse(arguments["prefix"]) if arguments.get("prefix") else None
-    except ValueError as error:
-        raise PageError(str(error)) from error
+    asked = _asked(arguments.get("prefix", ""))
     found: Rows = []
     for vrf in agent.oper.rib.vrfs.values():
         if name is not None and vrf.name != name:
             continue
         if wanted in ("", "bridge"):
-            found += _bridge(agent, vrf)
+            found += [row for row in _bridge(agent, vrf) if asked in (None, row["prefix"])]
         for table, route in vrf.routes():
-            if wanted in ("", table.value) and (prefix is None or prefix == _prefix(route.key)):
+            if wanted in ("", table.value) and (asked is None or asked in _names(route.key)):
                 found.append(_route(agent, vrf, table, route))
     return found
 
 
-def _prefix(key: RouteKey) -> Prefix:
-    return key.address if isinstance(key, EvpnKey) else key
+def _asked(text: str) -> Prefix | str | None:
+    """A prefix, or a MAC as its text. Raises PageError."""
+    if MAC.fullmatch(text):
+        return text.lower()
+    try:
+        return parse(text) if text else None
+    except ValueError as error:
+        raise PageError(str(error)) from error
+
+
+def _names(key: RouteKey) -> tuple[Prefix | str, ...]:
+    """What a route may be asked for by."""
+    return (key.address, mac_text(key.mac)) if isinstance(key, EvpnKey) else (key,)
 
 
 def _route(agent: Agent, vrf: Vrf, table: Table, route: Route) -> dict[str, Any]:

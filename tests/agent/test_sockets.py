@@ -105,6 +105,14 @@ def test_sessions_routes_and_pages_over_loopback(reactor: Any, until: Until, con
             http.get(agent.introspect_port, f"json/{page}")
         routes = http.get(agent.introspect_port, f"json/routes?vrf={RED}:red&table=inet&prefix=10.1.0.3/32")
         assert [path["peer"] for path in routes[0]["paths"]] == [f"LOCAL_VM_PORT({port.uuid})"]
+        bridged = http.get(agent.introspect_port, "json/routes?table=bridge")
+        assert {"ff:ff:ff:ff:ff:ff", port.mac} <= {row["prefix"] for row in bridged}
+        found = http.get(agent.introspect_port, "json/routes?prefix=10.1.0.3")
+        assert {row["table"] for row in found} <= {"inet", "evpn"} and found
+        found = http.get(agent.introspect_port, f"json/routes?prefix={port.mac.upper()}")
+        assert {row["table"] for row in found} == {"bridge", "evpn"}
+        assert {row["prefix"] for row in found if row["table"] == "bridge"} == {port.mac}
+        assert http.get(agent.introspect_port, "json/routes?prefix=192.0.2.0/24") == []
         assert http.status(agent.introspect_port, "json/routes?vrf=nobody") == 404
         assert http.status(agent.introspect_port, "json/routes?prefix=x") == 400
         node.sessions[0].close("test")
