@@ -25,6 +25,7 @@ from contrail_emulator.config.schema import load as load_schema
 from contrail_emulator.config.store import StoreError
 from contrail_emulator.config.transformer import Transformer
 from contrail_emulator.config.writer import Writer, WriterError
+from contrail_emulator.control.metrics import register_metrics
 from contrail_emulator.control.node import ControlNode
 from contrail_emulator.dns import introspect as dns_introspect
 from contrail_emulator.dns.server import DnsServer
@@ -70,6 +71,7 @@ class ControlDaemon:
         queue = f"contrail-control.{read.settings.name}"
         self._client = ConfigClient(reactor, backends.store, backends.bus, schema, Graph(), queue)
         self._node = ControlNode(reactor, read.settings, self._client, schema, rng=rng)
+        register_metrics(self._node)
 
     async def start(self) -> Started:
         await self._node.start()

@@ -27,6 +27,7 @@ from contrail_emulator.config.graph import Graph
 from contrail_emulator.config.schema import load as load_schema
 from contrail_emulator.config.store import StoreError
 from contrail_emulator.config.writer import WriterError
+from contrail_emulator.control.metrics import register_metrics
 from contrail_emulator.control.node import ControlNode, ControlSettings
 from contrail_emulator.dns import introspect as dns_introspect
 from contrail_emulator.dns.server import DnsServer
@@ -193,6 +194,7 @@ class Lab:
                 behaviour=behaviour.profile(self.file.behaviour),
                 capture=self.capture,
             )
+            register_metrics(control)
             self.control[node.name] = control
             await control.start()
 

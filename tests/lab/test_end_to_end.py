@@ -114,6 +114,27 @@ def test_agent_leaves_and_its_routes_go(run_lab: RunLab) -> None:
     )
 
 
+def test_a_control_node_in_numbers(run_lab: RunLab) -> None:
+    lab = run_lab(demo_with())
+    lab.converge(timeout=90)
+
+    async def numbers() -> list[str]:
+        return lab.lab.control["control-1"].metrics.render().decode().splitlines()
+
+    found = lab.call(numbers)
+    assert {
+        'control_bgp_up{peer="gateway"} 1.0',
+        'control_bgp_flaps{peer="gateway"} 0.0',
+        'control_bgp_routes_out{peer="gateway"} 3.0',
+        'control_bgp_messages{direction="received",peer="gateway",type="open"} 1.0',
+        'control_agents{state="Established"} 2.0',
+        "control_agents_flaps 0.0",
+        'control_updates_pending{family="inet"} 0.0',
+    } <= set(found)
+    for name in ("control_agents_routes_in", "control_instances", 'control_paths{family="inet-vpn"}'):
+        assert any(line.startswith(f"{name} ") and float(line.split()[-1]) >= 3 for line in found)
+
+
 def test_configuration_changes_while_it_runs(run_lab: RunLab) -> None:
     """Red imports blue's target from now on: only what that touches is sent, and the networks are joined."""
     lab = run_lab(demo_with())
