@@ -13,6 +13,8 @@ PROTOCOLS = {"icmp": "1", "tcp": "6", "udp": "17", "icmp6": "58", "icmpv6": "58"
 IPV6_ICMP = "58"
 OWN_RULE = "00000000-0000-0000-0000-100000000001"
 DENY_RULE = "00000000-0000-0000-0000-100000000002"
+FABRIC = "default-domain:default-project:ip-fabric"
+PROVIDER_LINK = "virtual-network-provider-network"
 EVERY_PORT = {"start_port": -1, "end_port": -1}
 Rule = dict[str, Any]
 
@@ -32,13 +34,16 @@ def entries_hash(entries: dict[str, Any]) -> int:
 
 
 def network_rules(graph: Graph, network: Node, logical_routers: bool = True, dynamic: bool = False) -> list[Rule]:
-    """The rules of a network's static or dynamic list; none when no policy is attached."""
+    """The rules of a network's static or dynamic list; none when no policy is attached.
+
+    A provider network, a network linked to one and one with fabric SNAT have a static list also without a policy.
+    """
     policies = policies_of(graph, network, dynamic)
-    if not policies:
+    if not policies and (dynamic or not _is_special(graph, network)):
         return []
     rules = [expanded for policy in policies for rule in rules_of(policy) for expanded in _expand(graph, network, rule)]
     rules = _without_covered(rules)
-    if rules and not dynamic:
+    if not dynamic:
         rules.extend(_tail(network, rules, logical_routers))
     return rules
 
@@ -105,7 +110,7 @@ def _without_covered(rules: list[Rule]) -> list[Rule]:
     return kept
 
 
-def _plain(source: str, sink: str, action: str, rule_uuid: str) -> Rule:
+def _plain(source: str, sink: str, action: str, rule_uuid: str, direction: str = ">") -> Rule:
     return {
         "match_condition": {
             "ethertype": None,
@@ -117,17 +122,43 @@ def _plain(source: str, sink: str, action: str, rule_uuid: str) -> Rule:
         },
         "action_list": {"simple_action": action},
         "rule_uuid": rule_uuid,
-        "direction": ">",
+        "direction": direction,
     }
+
+
+def _providers(network: Node) -> list[str]:
+    """The provider networks that a network is linked to; the link is the same from either end."""
+    return sorted(other.name for other in network.neighbours("virtual-network", PROVIDER_LINK))
+
+
+def _is_special(graph: Graph, network: Node) -> bool:
+    if any(policies_of(graph, network, dynamic=True)):
+        return False
+    properties = network.properties
+    return bool(properties.get("is_provider_network") or properties.get("fabric_snat") or _providers(network))
+
+
+def _without_subnet(address: Rule) -> Rule:
+    """An address of a deny copy: one of a network is the whole network."""
+    if not address.get("virtual_network"):
+        return address
+    return {name: value for name, value in address.items() if name not in ("subnet", "subnet_list")}
 
 
 def _tail(network: Node, rules: list[Rule], logical_routers: bool) -> list[Rule]:
     """Own traffic passes; then, for networks that a router may join, what no rule allows is denied rule by rule."""
     tail = [_plain(network.name, network.name, "pass", OWN_RULE)]
+    if network.properties.get("fabric_snat"):
+        tail.append(_plain(network.name, FABRIC, "pass", OWN_RULE, "<>"))
+        tail.append(_plain(network.name, ANY, "deny", DENY_RULE, "<>"))
     if not logical_routers:
         return [*tail, _plain(ANY, ANY, "deny", DENY_RULE)]
     for rule in rules:
         match = {**rule["match_condition"], "protocol": ANY}
+        match["src_address"] = _without_subnet(match["src_address"])
+        match["dst_address"] = _without_subnet(match["dst_address"])
         match["src_port"], match["dst_port"] = dict(EVERY_PORT), dict(EVERY_PORT)
         tail.append({**rule, "match_condition": match, "action_list": {"simple_action": "deny"}})
+    shut = [ANY] if network.properties.get("is_provider_network") else _providers(network)
+    tail.extend(_plain(network.name, other, "deny", DENY_RULE, "<>") for other in shut)
     return [*_without_covered(tail), _plain(ANY, ANY, "pass", OWN_RULE)]

@@ -33,9 +33,21 @@ def _is_service(router: Node) -> bool:
     return (_parameters(router).get("router_type") or "").startswith("bgpaas")
 
 
-def _fabric(router: Node) -> str | None:
+def _sub_cluster(router: Node) -> str | None:
     cluster = router.neighbour("sub-cluster", "bgp-router-sub-cluster")
     return cluster.name if cluster is not None else None
+
+
+def _fabric(router: Node) -> str | None:
+    device = router.neighbour("physical-router", "physical-router-bgp-router")
+    fabric = device.neighbour("fabric", "physical-router-fabric") if device is not None else None
+    return fabric.name if fabric is not None else None
+
+
+def _starts_peerings(router: Node, autonomous_system: int) -> bool:
+    """Is this router peered with every other one? Those of a sub-cluster or fabric are, whatever their AS."""
+    own = _is_contrail(router) or _parameters(router).get("autonomous_system") == autonomous_system
+    return own or _sub_cluster(router) is not None or _fabric(router) is not None
 
 
 def mesh(graph: Graph) -> Mesh:
@@ -53,18 +65,20 @@ def mesh(graph: Graph) -> Mesh:
     wrong = tuple(sorted(r.name for r in ours if _parameters(r).get("autonomous_system") != autonomous_system))
     if config.properties.get("ibgp_auto_mesh") is False:
         return Mesh((), (), wrong)
-    inside = [r for r in routers if _is_contrail(r) or _parameters(r).get("autonomous_system") == autonomous_system]
+    inside = [router for router in routers if _starts_peerings(router, autonomous_system)]
     reflectors = {router for router in routers if _parameters(router).get("cluster_id")}
     node_reflects = any(_is_contrail(router) for router in reflectors)
     wanted: set[Pair] = set()
     unwanted: set[Pair] = set()
     for one in inside:
         for two in routers:
-            if one is two or _fabric(one) != _fabric(two):
+            if one is two or _sub_cluster(one) != _sub_cluster(two):
                 continue
             pair = (min(one.name, two.name), max(one.name, two.name))
             between_nodes = _is_contrail(one) and _is_contrail(two)
-            needless = reflectors and one not in reflectors and two not in reflectors and two in inside
+            needless = bool(reflectors) and two in inside
+            if one in reflectors or two in reflectors:
+                needless = None not in (_fabric(one), _fabric(two)) and _fabric(one) != _fabric(two)
             if needless and not (between_nodes and not node_reflects):
                 unwanted.add(pair)
             else:

@@ -127,7 +127,7 @@ def _units(graph: Graph, node: Node) -> Iterator[Unit]:
             yield from _routed(graph, router)
     elif kind == "route-target":
         yield TARGET, name
-    elif kind in ("bgp-router", "bgp-peering", "sub-cluster"):
+    elif kind in ("bgp-router", "bgp-peering", "sub-cluster", "physical-router"):
         yield MESH, ""
     elif kind == "access-control-list":
         yield LIST, name

@@ -11,7 +11,7 @@ from contrail_emulator.config.ids import ROUTE_TARGETS
 from contrail_emulator.config.layout import NAME_TABLE, UUID_TABLE
 from contrail_emulator.config.store import Delete, Mutation, Put
 from contrail_emulator.config.testing import Site
-from contrail_emulator.config.testing.site import DEMO
+from contrail_emulator.config.testing.site import DEMO, FABRIC
 from contrail_emulator.config.transformer import Transformer
 from contrail_emulator.config.writer import BadRequest
 
@@ -481,6 +481,75 @@ def test_access_lists_go_with_their_network(site: Site) -> None:
     assert acl(site, "blue") is None
 
 
+def test_a_policy_without_a_rule_for_the_network_gives_the_tail_only(site: Site) -> None:
+    transformer = site.transformer()
+    site.network("blue")
+    policy(site, "pol", rule(RED, GREEN))
+    attach(site, "blue", "pol")
+    assert acl(site, "blue") == [("blue", ">", "blue", "any", "pass"), ("any", ">", "any", "any", "pass")]
+    assert idle(site, transformer)
+
+
+def test_provider_networks_and_fabric_snat_have_lists_without_a_policy(site: Site) -> None:
+    transformer = site.transformer()
+    site.network("provider", is_provider_network=True)
+    blue = site.network("blue", virtual_network_refs=[{"to": [*DEMO, "provider"]}])
+    site.network("snat", fabric_snat=True)
+    site.network("red")
+    site.settle()
+    last = ("any", ">", "any", "any", "pass")
+    assert acl(site, "provider") == [
+        ("provider", ">", "provider", "any", "pass"), ("provider", "<>", "any", "any", "deny"), last
+    ]  # fmt: skip
+    assert acl(site, "blue") == [
+        ("blue", ">", "blue", "any", "pass"), ("blue", "<>", "provider", "any", "deny"), last
+    ]  # fmt: skip
+    assert acl(site, "snat") == [
+        ("snat", ">", "snat", "any", "pass"), ("snat", "<>", "ip-fabric", "any", "pass"),
+        ("snat", "<>", "any", "any", "deny"), last,
+    ]  # fmt: skip
+    found = site.find("access-control-list", *DEMO, "snat", "snat")
+    assert found is not None
+    uuids = [entry["rule_uuid"][-4:] for entry in found["access_control_list_entries"]["acl_rule"]]
+    assert uuids == ["0001", "0001", "0002", "0001"]
+    assert acl(site, "red") is None
+    assert site.find("access-control-list", "default-domain", "default-project", "ip-fabric", "ip-fabric")
+    policy(site, "pol", rule("default-domain:demo:snat", RED, protocol="tcp"))
+    attach(site, "snat", "pol")
+    assert acl(site, "snat") == [
+        ("snat", "<>", "red", "6", "pass"),
+        ("snat", ">", "snat", "any", "pass"), ("snat", "<>", "ip-fabric", "any", "pass"),
+        ("snat", "<>", "any", "any", "deny"), last,
+    ]  # fmt: skip
+    change(site, "virtual-network", blue, virtual_network_refs=[])
+    assert acl(site, "blue") is None
+    assert idle(site, transformer)
+
+
+def test_without_logical_routers_a_provider_network_ends_in_deny(site: Site) -> None:
+    site.transformer(logical_routers=False)
+    site.network("provider", is_provider_network=True)
+    site.settle()
+    assert acl(site, "provider") == [
+        ("provider", ">", "provider", "any", "pass"), ("any", ">", "any", "any", "deny")
+    ]  # fmt: skip
+
+
+def test_the_deny_copy_of_a_rule_between_networks_has_no_subnets(site: Site) -> None:
+    site.transformer()
+    site.network("blue")
+    subnet = {"ip_prefix": "10.1.0.0", "ip_prefix_len": 24}
+    narrow = rule(BLUE, RED)
+    narrow["dst_addresses"][0]["subnet"] = subnet
+    policy(site, "pol", narrow)
+    attach(site, "blue", "pol")
+    found = site.find("access-control-list", *DEMO, "blue", "blue")
+    assert found is not None
+    rules = found["access_control_list_entries"]["acl_rule"]
+    sinks = [entry["match_condition"]["dst_address"] for entry in rules if entry["direction"] == "<>"]
+    assert [sink.get("subnet") for sink in sinks] == [subnet, None]
+
+
 # -- security groups
 
 
@@ -586,6 +655,41 @@ def test_no_mesh_when_it_is_off(site: Site) -> None:
     site.router("c2")
     site.settle()
     assert peers(site, "c1") == set()
+
+
+def test_routers_of_a_sub_cluster_or_fabric_peer_whatever_their_as(site: Site) -> None:
+    transformer = site.transformer()
+    for name in ("one", "two"):
+        site.create("sub-cluster", name, sub_cluster_asn=65001)
+    uuids = {name: site.router(name, 65001, "Juniper") for name in ("s1", "s2", "s3", "alone", "f1")}
+    for name, cluster in (("s1", "one"), ("s2", "one"), ("s3", "two")):
+        change(site, "bgp-router", uuids[name], sub_cluster_refs=[{"to": [cluster]}])
+    assert peers(site, "s1") == {"s2"} and peers(site, "s3") == set() and peers(site, "alone") == set()
+    site.create("fabric", "default-global-system-config", "spines")
+    site.create(
+        "physical-router", "default-global-system-config", "leaf",
+        bgp_router_refs=[{"to": [*FABRIC, "f1"]}], fabric_refs=[{"to": ["default-global-system-config", "spines"]}],
+    )  # fmt: skip
+    site.settle()
+    assert peers(site, "f1") == {"alone"}, "of those in no sub-cluster"
+    assert idle(site, transformer)
+
+
+def test_a_reflector_of_another_fabric_is_no_peer(site: Site) -> None:
+    site.transformer()
+    for name in ("a", "b"):
+        site.router(name, vendor="Juniper")
+    site.router("rr", vendor="Juniper", cluster_id=1)
+    for name in ("one", "two"):
+        site.create("fabric", "default-global-system-config", name)
+    for router, fabric in (("a", "one"), ("b", "two"), ("rr", "one")):
+        site.create(
+            "physical-router", "default-global-system-config", router,
+            bgp_router_refs=[{"to": [*FABRIC, router]}],
+            fabric_refs=[{"to": ["default-global-system-config", fabric]}],
+        )  # fmt: skip
+    site.settle()
+    assert peers(site, "rr") == {"a"} and peers(site, "b") == set()
 
 
 def test_with_a_reflector_the_rest_peer_only_with_it(site: Site) -> None:
