@@ -8,7 +8,7 @@ import pytest
 
 from contrail_emulator.control.xmpp import config_message, dns_message, item_id, pubsub, stanza, stream
 from contrail_emulator.control.xmpp.config_message import Block, ConfigLink, ConfigMessage, ConfigNode, NodeName
-from contrail_emulator.control.xmpp.dns_message import DnsEntry, DnsUpdate
+from contrail_emulator.control.xmpp.dns_message import DnsEntry, DnsQuery, DnsUpdate
 from contrail_emulator.control.xmpp.family import ItemFamily
 from contrail_emulator.control.xmpp.item_rules import read_notified, read_published
 from contrail_emulator.control.xmpp.items import TABBED, EnetEntry, Entry, McastEntry, MvpnEntry, UnicastEntry
@@ -137,6 +137,14 @@ NOTIFIED_BROADCAST = EnetEntry(
     local_preference=100,
     med=200,
 )
+NOTIFIED_LABELLED = UnicastEntry(
+    ItemFamily.INET_LABELED,
+    "10.255.0.7/32",
+    (NextHop("192.0.2.7", 3, ("gre",), "default-domain:default-project:ip-fabric"),),
+    virtual_network="default-domain:default-project:ip-fabric",
+    local_preference=100,
+    med=200,
+)
 NOTIFIED_TREE = McastEntry(
     "255.255.255.255", source_label=5002, olist=(OlistNextHop("192.0.2.7", "4101", ("gre",)),)
 )
@@ -183,9 +191,12 @@ UPDATE = DnsUpdate(
     (DnsEntry(1, 1, "vm1", "10.1.1.3", 86400, 0), DnsEntry(254, 1, "vm0", "10.1.1.2", 0, 0)),
 )
 RESPONSE = DnsUpdate(17, "default-domain:vdns1", "example.org", (), 0)
+QUERY = DnsQuery(18, "default-domain:vdns1", (DnsEntry(1, 1, "vm1"),))
+ANSWER = DnsQuery(18, "default-domain:vdns1", (DnsEntry(1, 1, "vm1", "10.1.1.3", 86400, 0),), 0)
 
 RETRACTED = {
     ItemFamily.INET: ("10.1.1.3/32", "10.1.1.4/32"),
+    ItemFamily.INET_LABELED: ("10.255.0.7/32",),
     ItemFamily.INET6: ("2001:db8::3/128", "2001:db8::/64"),
     ItemFamily.E_VPN: (
         item_id.enet_id(5001, "02:aa:bb:cc:dd:01", "10.1.1.3/32"),
@@ -198,6 +209,7 @@ RETRACTED = {
 }
 FILES = {
     ItemFamily.INET: "inet",
+    ItemFamily.INET_LABELED: "labelled",
     ItemFamily.INET6: "inet6",
     ItemFamily.E_VPN: "evpn",
     ItemFamily.ERM_VPN: "ermvpn",
@@ -264,6 +276,7 @@ EMITTED = {
     "control-node-items-inet": notify(ItemFamily.INET, [("10.1.1.3/32", NOTIFIED_INET)]),
     "control-node-items-inet-ecmp": notify(ItemFamily.INET, [("10.1.1.0/24", NOTIFIED_ECMP)]),
     "control-node-items-inet6": notify(ItemFamily.INET6, [("2001:db8::3/128", NOTIFIED_INET6)]),
+    "control-node-items-labelled": notify(ItemFamily.INET_LABELED, [("10.255.0.7/32", NOTIFIED_LABELLED)]),
     "control-node-items-evpn": notify(
         ItemFamily.E_VPN,
         [(item_id.entry_id(entry), entry) for entry in (NOTIFIED_MAC, NOTIFIED_BROADCAST)],
@@ -283,6 +296,8 @@ EMITTED = {
     "control-node-config": config_message.write(CONFIG, virtual_router_name(AGENT)),
     "agent-dns-update": UPDATE.to_bytes("compute-7/dns"),
     "dns-update-response": RESPONSE.to_bytes("dns-1", "compute-7/dns/dns-peer"),
+    "agent-dns-query": QUERY.to_bytes("compute-7/dns"),
+    "dns-query-response": ANSWER.to_bytes("dns-1", "compute-7/dns/dns-peer"),
 }
 TABBED_FORMS = sorted(
     name for name in EMITTED if name.startswith("control-node-") and name != "control-node-end-of-rib-empty"
@@ -336,6 +351,8 @@ def test_a_declaration_stands_only_where_the_reference_has_one() -> None:
         "control-node-config",
         "agent-dns-update",
         "dns-update-response",
+        "agent-dns-query",
+        "dns-query-response",
     }
 
 
@@ -377,6 +394,7 @@ def test_published_items_are_read(name: str, entry: Entry) -> None:
         ("control-node-items-inet", [NOTIFIED_INET]),
         ("control-node-items-inet-ecmp", [NOTIFIED_ECMP]),
         ("control-node-items-inet6", [NOTIFIED_INET6]),
+        ("control-node-items-labelled", [NOTIFIED_LABELLED]),
         ("control-node-items-evpn", [NOTIFIED_MAC, NOTIFIED_BROADCAST]),
         ("control-node-items-ermvpn", [NOTIFIED_TREE]),
         ("control-node-items-mvpn", [NOTIFIED_JOIN]),
@@ -426,6 +444,14 @@ def test_configuration_is_read() -> None:
     assert [(element.tag, element.text) for element in router.elements] == [("virtual-router-ip-address", "192.0.2.7")]
 
 
-@pytest.mark.parametrize(("name", "message"), [("agent-dns-update", UPDATE), ("dns-update-response", RESPONSE)])
-def test_dns_messages_are_read(name: str, message: DnsUpdate) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("agent-dns-update", UPDATE),
+        ("dns-update-response", RESPONSE),
+        ("agent-dns-query", QUERY),
+        ("dns-query-response", ANSWER),
+    ],
+)
+def test_dns_messages_are_read(name: str, message: DnsUpdate | DnsQuery) -> None:
     assert dns_message.read(stanza.parse(golden(name))) == message
