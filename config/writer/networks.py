@@ -9,7 +9,7 @@ from contrail_emulator.config.ids import VIRTUAL_NETWORKS, Allocator, Exhausted
 from contrail_emulator.config.layout import Link, StoredObject
 
 from .draft import Draft
-from .errors import BadRequest, Conflict, Forbidden
+from .errors import BadRequest, Conflict, Forbidden, NotFound
 from .hooks import Hook
 from .names import RWX
 from .route_targets import check_targets
@@ -59,6 +59,7 @@ class NetworkHook(Hook):
         await check_targets(self.writer, f"virtual-network {draft.name}", draft.properties)
         self._share(draft)
         self.complete(None, draft)
+        await self._clear_instance(draft)
         allocator = self.allocator()
         try:
             number = await allocator.allocate(draft.name)
@@ -67,6 +68,13 @@ class NetworkHook(Hook):
         draft.undo.append(lambda: allocator.free(number, draft.name))
         draft.properties["virtual_network_network_id"] = number
         await self._reserve_vxlan(draft)
+
+    async def _clear_instance(self, draft: Draft) -> None:
+        """The instance of a network of this name makes room, if that network's deletion ended before its own."""
+        instance = await self.writer.find("routing-instance", [*draft.fq_name, draft.fq_name[-1]])
+        stored = await self.writer.load(instance) if instance is not None else None
+        if stored is not None and stored.parent is not None and await self.writer.name_of(stored.parent.uuid) is None:
+            await self.writer.delete("routing-instance", stored.uuid)
 
     async def after_create(self, draft: Draft) -> None:
         await self.writer.create(
@@ -106,7 +114,8 @@ class NetworkHook(Hook):
     async def after_delete(self, stored: StoredObject) -> None:
         instance = await self.writer.find("routing-instance", [*stored.fq_name, stored.fq_name[-1]])
         if instance is not None:
-            await self.writer.delete("routing-instance", instance)
+            with suppress(NotFound):  # a transformer that just starts deletes it too
+                await self.writer.delete("routing-instance", instance)
         number = stored.properties.get("virtual_network_network_id")
         if number is not None:
             await self.allocator().free(number, stored.name)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contrail_emulator.config.ids import ROUTE_TARGETS, VIRTUAL_NETWORKS
-from contrail_emulator.config.layout import UUID_TABLE
+from contrail_emulator.config.layout import NAME_TABLE, UUID_TABLE
 from contrail_emulator.config.store import Delete, Put
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO, FABRIC
@@ -55,6 +55,37 @@ def test_a_network_gets_its_default_routing_instance_and_takes_it_along(site: Si
     assert instance["parent_uuid"] == blue
     site.run(site.writer.delete("virtual-network", blue))
     assert site.find("routing-instance", *DEMO, "blue", "blue") is None
+
+
+def test_a_network_takes_the_place_of_one_whose_deletion_ended_half_way(site: Site) -> None:
+    old = site.network("blue")
+    stale = site.find("routing-instance", *DEMO, "blue", "blue")
+    site.run(site.store.write([
+        Delete(UUID_TABLE, old), Delete(NAME_TABLE, "virtual_network", f"default-domain:demo:blue:{old}")
+    ]))  # fmt: skip
+    site.clock.advance(10)
+    blue = site.network("blue")
+    instance = site.find("routing-instance", *DEMO, "blue", "blue")
+    assert stale is not None and instance is not None
+    assert instance["uuid"] != stale["uuid"] and instance["parent_uuid"] == blue
+
+
+def test_an_instance_that_somebody_else_deletes_at_the_same_time_is_no_error(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blue = site.network("blue")
+    real = site.writer.delete
+
+    async def twice(type_name: str, uuid: str) -> None:
+        if type_name == "routing-instance":
+            await real(type_name, uuid)
+        await real(type_name, uuid)
+
+    monkeypatch.setattr(site.writer, "delete", twice)
+    site.run(site.writer.delete("virtual-network", blue))
+    assert site.find("routing-instance", *DEMO, "blue", "blue") is None
+    monkeypatch.undo()
+    assert site.read("virtual-network", site.network("green"))["virtual_network_network_id"] == 5, "its id is free"
 
 
 def test_a_vni_is_reserved_in_the_same_space(site: Site) -> None:
