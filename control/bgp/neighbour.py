@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -16,13 +15,12 @@ from contrail_emulator.base.behaviour import Behaviour
 from contrail_emulator.base.capture import capture_factory
 from contrail_emulator.base.pcap import Capture
 
-from . import outputs, rows, update
+from . import outputs, rows, sent, update
 from .counters import Counters
 from .family import Family
 from .fsm import State
 from .handler import Handler
 from .md5 import Md5Error, set_dscp
-from .message import HEADER_SIZE
 from .negotiation import Negotiated
 from .notification import Cease
 from .peer import PeerCore
@@ -135,8 +133,10 @@ class Peer:
         transport = self.session_transport
         return transport.remote if transport is not None else None
 
-    def send(self, data: bytes, *, reach: int = 0, unreach: int = 0, end_of_rib: int = 0) -> bool:
-        """Send whole UPDATE messages on the established session; `reach` and `unreach` are routes to count.
+    def send(self, data: bytes, *, reach: int | None = None, unreach: int | None = None) -> bool:
+        """Send whole UPDATE messages on the established session.
+
+        `reach`, `unreach`: routes in them, where the caller knows; otherwise they are counted.
 
         Returns False when the peer is blocked: the bytes were taken, wait for `unblocked` before more. A caller that
         goes on regardless ends the session with Cease/8 after MAX_BACKLOG bytes. False too, and nothing sent, when the
@@ -151,16 +151,17 @@ class Peer:
             if self._backlog > MAX_BACKLOG:
                 self.clear(Cease.OUT_OF_RESOURCES)
                 return False
-        self.core.sent(now, len(data), _count_messages(data))
-        self.counters.tx_updates.reach += reach
-        self.counters.tx_updates.unreach += unreach
-        self.counters.tx_updates.end_of_rib += end_of_rib
+        counted = sent.count(data)
+        self.core.sent(now, len(data), counted.messages)
+        self.counters.tx_updates.reach += counted.reach if reach is None else reach
+        self.counters.tx_updates.unreach += counted.unreach if unreach is None else unreach
+        self.counters.tx_updates.end_of_rib += counted.ends_of_rib
         transport.write(data)
         return not self.core.blocked
 
     def send_end_of_rib(self, family: Family) -> bool:
         """Tell the peer that it has all routes of a family. As `send`."""
-        return self.send(update.end_of_rib(family, self.core.behaviour), end_of_rib=1)
+        return self.send(update.end_of_rib(family, self.core.behaviour))
 
     def pause_reading(self) -> None:
         """Read no more from the session: the peer's routes wait in the kernel, then with the peer."""
@@ -526,13 +527,3 @@ class _Outbound(ClientFactory):
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:  # noqa: N802 - Twisted's name
         self._peer.connect_failed(self._number, reason)
-
-
-@lru_cache(maxsize=2)
-def _count_messages(data: bytes) -> int:
-    """Remembered, because an update group hands the same bytes to each of its members."""
-    count = position = 0
-    while position + HEADER_SIZE <= len(data):
-        position += max(HEADER_SIZE, data[position + 16] << 8 | data[position + 17])
-        count += 1
-    return count

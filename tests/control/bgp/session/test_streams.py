@@ -62,12 +62,13 @@ def test_two_speakers_byte_by_byte() -> None:
     network = MemoryNetwork(chunk=1)
     left, right = Node(network, 1), Node(network, 2)
     join(network, left, right)
-    left.peer.send(b"".join(UPDATES), reach=41)
+    left.peer.send(b"".join(UPDATES))
     left.peer.send_end_of_rib(Family.INET)
     network.run(0.1)
     assert right.recorder.told == ["established to-127.0.1.1", "end-of-rib inet-vpn", "end-of-rib inet"]
     assert right.peer.counters.rx_updates.reach == 41
     assert right.peer.counters.rx_updates.unreach == 40
+    assert left.peer.counters.tx_updates == right.peer.counters.rx_updates
 
 
 def outcome(driver: Driver) -> None:

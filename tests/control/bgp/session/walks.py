@@ -320,12 +320,12 @@ class Walk:
         if self.rng.random() < 0.5:
             self.peer.send_end_of_rib(self.rng.choice(FAMILIES))
         else:
-            self.peer.send(_ROUTES, reach=1)
+            self.peer.send(_ROUTES)
 
     def flood(self) -> None:
         heedless = self.rng.random() < 0.3
         for _ in range(100):
-            if not self.peer.send(_ROUTES * 300, reach=300) and not heedless:
+            if not self.peer.send(_ROUTES * 300) and not heedless:
                 break
 
     def pause(self) -> None:
