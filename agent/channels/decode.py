@@ -90,20 +90,20 @@ def decode(form: Items) -> Decoded:
     if family is None or table is None:
         return Decoded(None, instance)
     contents: list[Content | None] = []
-    ends, ignored = len(form.items), 0
+    ends, ignored = None, 0
     for _, found in item_text.notified_entries(form, family):
         try:
             content = _content(found)
         except ItemError as error:
             if error.ends_message:
-                ends = min(ends, len(contents))
+                ends = len(contents) if ends is None else ends
             contents.append(None)
             continue
         if content is None:
             ignored += 1
         else:
             contents.append(content)
-    return Decoded(table, instance, tuple(contents), ends, ignored)
+    return Decoded(table, instance, tuple(contents), len(contents) if ends is None else ends, ignored)
 
 
 def _content(entry: Entry | ItemError) -> Content | None:

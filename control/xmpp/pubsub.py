@@ -100,10 +100,16 @@ class Items(NamedTuple):
     """Routes from the control node: full replacements."""
 
     node: str
-    items: tuple[tuple[str, etree._Element], ...]
-    """(id, `entry` element) of each item."""
+    element: etree._Element
+    """The element `items`."""
     raw: bytes = b""
     """The whole message as it came, for `item_text.notified_entries`."""
+
+    @property
+    def items(self) -> tuple[tuple[str, etree._Element], ...]:
+        """(id, `entry` element) of each item; looked for when asked, for most readers need `raw` alone."""
+        found = self.element.iterchildren("{*}item")
+        return tuple([(child.get("id", ""), _entry(child)) for child in found])
 
 
 class Retract(NamedTuple):
@@ -197,12 +203,11 @@ def _read_message(stanza: Stanza) -> PubSub:
     node = items.get("node", "")
     if node == END_OF_RIB_NODE:
         return EndOfRib("message")
-    retracts = [child for child in items if local_name(child.tag) == "retract"]
+    retracts = list(items.iterchildren("{*}retract"))
     if retracts:  # items beside a retract are ignored; so is a retract whose first attribute is not its id (2.4)
         first = [element.items()[:1] for element in retracts]
         return Retract(node, tuple(str(pair[0][1]) for pair in first if pair and pair[0][0] == "id"))
-    found = [(child.get("id", ""), _entry(child)) for child in items if local_name(child.tag) == "item"]
-    return Items(node, tuple(found), stanza.raw)
+    return Items(node, items, stanza.raw)
 
 
 def _entry(item: etree._Element) -> etree._Element:
