@@ -33,6 +33,7 @@ from interop.table import (
 from twisted.internet.tcp import Port
 
 from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
+from contrail_emulator.config.testing.servers import free_port
 from contrail_emulator.control.bgp import community, ext_community, update
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.family import Family
@@ -340,17 +341,19 @@ def test_they_help_us_to_restart(bench: Bench, router: type[Router], record: Rec
     """We die without a word: our routes stay over there; after we are back, those we do not announce again go."""
     installed(router)
     bench.routes.send_end_of_rib = False
-    restart: dict[str, Any] = {"graceful_restart": GracefulRestartSettings(enabled=True, time=60, restarting=True)}
+    restart: dict[str, Any] = {
+        "port": free_port(OURS),  # nobody's while we are away
+        "graceful_restart": GracefulRestartSettings(enabled=True, time=60, restarting=True),
+    }
     wanted = {"graceful_restart": 60, "announce": False, "connect": False}
     peer, theirs = meet(bench, router, RFC, speaker=restart, session=wanted)
-    port = bench.speakers[0].port
     announce(peer, INET, [OUR_INET, "192.0.2.128/25"])
     bench.until(lambda: len(theirs.view("inet")) == 2, "our routes over there")
     bench.speakers[0].stop(quietly=True)
     bench.turn(2)
     assert len(theirs.view("inet")) == 2, "they keep stale routes"
 
-    second = bench.speaker(RFC, port=port, **restart)
+    second = bench.speaker(RFC, **restart)
     peer = second.add_peer(peer.settings)
     bench.up(peer)
     announce(peer, INET, [OUR_INET])
