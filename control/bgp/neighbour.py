@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger, LogLevel
@@ -383,13 +384,13 @@ class Peer:
             self._paused = False
             self._refreshes.clear()
             self._log.info("{peer}: session ended, {why}", peer=self.name, why=output.reason.text)
-            self._when_done(handler.closed(self, output.reason))
+            self._when_done(handler.closed, output.reason)
         elif isinstance(output, outputs.EndOfRib):
             handler.end_of_rib(self, output.family, output.assumed)
         elif isinstance(output, outputs.LongLivedStale):
-            self._when_done(handler.long_lived_stale(self))
+            self._when_done(handler.long_lived_stale)
         elif isinstance(output, outputs.SweepStale):
-            self._when_done(handler.sweep_stale(self))
+            self._when_done(handler.sweep_stale)
         elif isinstance(output, outputs.RefreshRequested):
             self._refreshes.add(output.family)
 
@@ -418,10 +419,9 @@ class Peer:
             self._fault_logged = True
             self._log.warn("{peer}: UPDATE partly ignored: {faults}", peer=self.name, faults="; ".join(faults))
 
-    def _when_done(self, result: Deferred[None] | None) -> None:
-        if result is None:
-            self.core.close_finished(self.reactor.seconds())
-            return
+    def _when_done(self, deal_with_routes: Callable[..., Deferred[None] | None], *arguments: object) -> None:
+        """The close is over when the handler is done with it, also when it failed: a peer is never closed for ever."""
+        result = maybeDeferred(deal_with_routes, self, *arguments)
         result.addErrback(lambda failure: self._log.failure("{peer}: close", failure, peer=self.name))
         result.addCallback(lambda _: self._close_finished())
 

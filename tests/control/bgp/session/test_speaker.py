@@ -17,11 +17,13 @@ from twisted.logger import LogLevel, capturedLogs
 
 from contrail_emulator.base.behaviour import RFC
 from contrail_emulator.control.bgp import update
+from contrail_emulator.control.bgp.close_reason import CloseReason
 from contrail_emulator.control.bgp.counters import UpdateCounters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.fsm import State
 from contrail_emulator.control.bgp.md5 import TCP_MD5SIG
 from contrail_emulator.control.bgp.message import RouteRefresh
+from contrail_emulator.control.bgp.neighbour import Peer
 from contrail_emulator.control.bgp.settings import FamilySettings, GracefulRestartSettings, PeerSettings
 from contrail_emulator.control.bgp.timers import TimerSettings
 
@@ -161,6 +163,24 @@ def test_failed_close_does_not_hold_the_peer_down() -> None:
     left.peer.clear()
     left.recorder.closing = None
     closing.errback(ValueError("tables are on fire"))
+    network.run_until(lambda: left.up and right.up)
+
+
+def test_close_that_raises_does_not_hold_the_peer_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in somebody's tables: it is logged, and the peer comes up again instead of being closed for ever."""
+    network = MemoryNetwork()
+    left, right = Node(network, 1), Node(network, 2)
+    join(network, left, right)
+
+    def on_fire(peer: Peer, reason: CloseReason) -> None:
+        raise KeyError("tables are on fire")
+
+    monkeypatch.setattr(left.recorder, "closed", on_fire)
+    with capturedLogs() as events:
+        right.peer.clear()
+        network.run(1)
+    assert [event["log_failure"].type for event in events if "log_failure" in event] == [KeyError]
+    assert not left.peer.core.close_in_progress
     network.run_until(lambda: left.up and right.up)
 
 
