@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from contrail_emulator.base.clock import keep_steady
 from contrail_emulator.base.garbage import tune
 
 STOP = (signal.SIGINT, signal.SIGTERM)
@@ -56,6 +57,7 @@ def run(start: Callable[[Any], Coroutine[Any, Any, int]]) -> int:
     """Runs the reactor until `start` is done; its exception is raised here."""
     from twisted.internet import reactor  # only here: a command is the one who may choose it
 
+    keep_steady(reactor)
     outcome: list[int | Failure] = []
 
     def ended(result: int | Failure) -> None:
