@@ -234,8 +234,10 @@ class Graph:
             return False
         middle = self.get(name, attribute_node_name(left[1], right[1]))
         with self.batch():
+            if self._part(name, first, second, origin):  # nodes of other types may have these names and an attribute
+                return True
             if middle is None:
-                return self._part(name, first, second, origin)
+                return False
             parted = [self._part(name, middle, end, origin) for end in (first, second)]
             if middle.degree() == 0:
                 self.remove(name, middle.name)

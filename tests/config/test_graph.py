@@ -63,6 +63,18 @@ def test_an_end_that_is_only_named_is_not_present() -> None:
     assert graph.get(*RI) is None
 
 
+def test_a_plain_link_goes_though_nodes_of_other_types_with_these_names_have_an_attribute() -> None:
+    graph, _ = graph_with_log()
+    group, policy = ("security-group", RI[1]), ("network-policy", VMI[1])
+    graph.link(VMI_RI, policy, group, {"direction": "both"})
+    graph.link(VMI_RI, VMI, RI)
+    assert graph.unlink(VMI_RI, VMI, RI)
+    assert graph.get(*VMI) is None and graph.get(*RI) is None
+    assert graph.attribute(VMI_RI, must(graph, policy), must(graph, group)) == {"direction": "both"}
+    assert graph.unlink(VMI_RI, policy, group) and not graph.unlink(VMI_RI, policy, group)
+    assert len(graph) == 0
+
+
 def test_a_link_with_an_attribute_is_a_node_and_two_links() -> None:
     graph, log = graph_with_log()
     graph.put(*VMI, {})
