@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -22,7 +21,8 @@ from .objects import instance_name
 if TYPE_CHECKING:
     from .lab import Lab
 
-T = TypeVar("T")
+Placed = tuple[str, Machine]
+"""An agent's name and a machine on it."""
 WITHDRAW_SECONDS = 10.0
 CHECK_SECONDS = 30.0
 
@@ -74,13 +74,11 @@ def checks(lab: Lab) -> Iterator[Check]:
         and machine.port == "memory"
         and lab.file.network(machine.network).forwarding_mode != "l2"
     ]
-    pair = _first(placed, lambda a, b: a[1].network == b[1].network and a[0] != b[0]) or _first(
-        placed, lambda a, b: a[1].network == b[1].network
-    )
+    pair = _neighbours(placed)
     if pair is not None:
         here, there = pair[0][1].name, pair[1][1].name
         yield Check(f"{here} pings {there}", partial(_reaches, lab, here, there))
-    apart = _first(placed, lambda a, b: not _routed(lab, a[1], b[1]))
+    apart = _apart(lab, placed)
     if apart is not None:
         here, there = apart[0][1].name, apart[1][1].name
         yield Check(f"{here} cannot reach {there} (another network)", partial(_does_not_reach, lab, here, there))
@@ -174,10 +172,39 @@ async def _withdrawn(lab: Lab, peer: BgpPeer, route: GatewayRoute) -> str:
     return f"gone from {names} in {took:.2f} s"
 
 
-def _routed(lab: Lab, here: Machine, there: Machine) -> bool:
-    """Whether any route in `here`'s network leads to `there`."""
-    target = lab.addresses[there.name]
-    return any(target in IPv4Network(prefix) for prefix in wanted_prefixes(lab, lab.file.network(here.network)))
+# Which machines: a lab may have thousands, and trying each pair of them would take longer than the lab lives.
+
+
+def _neighbours(placed: Sequence[Placed]) -> tuple[Placed, Placed] | None:
+    """Two machines of one network, if possible not on the same agent."""
+    networks: dict[str, list[Placed]] = {}
+    for one in placed:
+        networks.setdefault(one[1].network, []).append(one)
+    for first, *others in networks.values():
+        for other in others:
+            if other[0] != first[0]:
+                return first, other
+    return next(((several[0], several[1]) for several in networks.values() if len(several) > 1), None)
+
+
+def _apart(lab: Lab, placed: Sequence[Placed]) -> tuple[Placed, Placed] | None:
+    """A machine, and a later one to which no route of the first one's network leads.
+
+    What holds of a network's first machine holds of its later ones: one of each network is tried.
+    """
+    tried: set[str] = set()
+    for index, here in enumerate(placed):
+        if here[1].network in tried:
+            continue
+        tried.add(here[1].network)
+        prefixes = [IPv4Network(text) for text in wanted_prefixes(lab, lab.file.network(here[1].network))]
+        hosts = {prefix.network_address for prefix in prefixes if prefix.prefixlen == prefix.max_prefixlen}
+        wider = [prefix for prefix in prefixes if prefix.prefixlen < prefix.max_prefixlen]
+        for there in placed[index + 1 :]:
+            target = lab.addresses[there[1].name]
+            if target not in hosts and not any(target in prefix for prefix in wider):
+                return here, there
+    return None
 
 
 def _gateway_route(lab: Lab, machines: Sequence[Machine]) -> tuple[str, BgpPeer, GatewayRoute] | None:
@@ -195,10 +222,6 @@ def _gateway_route(lab: Lab, machines: Sequence[Machine]) -> tuple[str, BgpPeer,
 def _inside(route: GatewayRoute) -> IPv4Address:
     """An address in the route's prefix: the fifth, as in 203.0.113.5."""
     return route.prefix[min(5, route.prefix.num_addresses - 1)]
-
-
-def _first(items: Sequence[T], condition: Callable[[T, T], bool]) -> tuple[T, T] | None:
-    return next(((a, b) for a, b in combinations(items, 2) if condition(a, b)), None)
 
 
 def _drops(lost: Counter[str]) -> str:
