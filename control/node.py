@@ -101,7 +101,6 @@ class Plane:
             rng=node.rng,
             capture=node.capture,
         )
-        self._xmpp = node.xmpp
 
     def adapt(self, identity: Identity) -> bool:
         """Takes over an identity that leaves agents alone: tables and instances stay, the BGP sessions concerned are
@@ -142,13 +141,13 @@ class Plane:
     def _pause(self) -> None:
         for peer in self.speaker.peers.values():
             peer.pause_reading()
-        for session in self._xmpp.sessions.values():
+        for session in self._node.xmpp.sessions.values():
             session.pause_reading()
 
     def _resume(self) -> None:
         for peer in self.speaker.peers.values():
             peer.resume_reading()
-        for session in self._xmpp.sessions.values():
+        for session in self._node.xmpp.sessions.values():
             session.resume_reading()
 
 

@@ -13,7 +13,7 @@ from contrail_emulator.control.routing import Flag
 REMEMBERED = 4096
 """Attribute sets whose edited form is kept per peer; a burst of routes shares few."""
 FEDERATED = ("control-node", "external-control-node")
-_LOCAL_PREF = int(AttributeType.LOCAL_PREF)
+_LOCAL_PREF = 1 << AttributeType.LOCAL_PREF
 _REFLECTED = 1 << AttributeType.ORIGINATOR_ID | 1 << AttributeType.CLUSTER_LIST
 _AS_PATH_LOOPED = int(Flag.AS_PATH_LOOPED)
 _NO_NEIGHBOR_AS = int(Flag.NO_NEIGHBOR_AS)
@@ -47,8 +47,10 @@ class ImportPolicy:
         self._encapsulations = {
             family: tuple(ext_community.encapsulation(name) for name in names)
             for family, names in settings.default_tunnel_encap
+            if names
         }
         self._loop_counts = dict(settings.loop_counts)
+        self._own_as = settings.local_as.to_bytes(4, "big")
         self._edited: dict[tuple[Family, Attributes], Attributes] = {}
         self._edits_all = settings.origin_override is not None or (
             settings.ebgp and settings.router_type in FEDERATED
@@ -62,7 +64,7 @@ class ImportPolicy:
         if last is not None and self._last_set is attributes and last[0] is family:
             return last[1], last[2]
         edited = attributes
-        if self._edits_all or not attributes.present >> _LOCAL_PREF & 1 or self._encapsulations.get(family):
+        if self._edits_all or not attributes.present & _LOCAL_PREF or family in self._encapsulations:
             edited = self._edited_once(family, attributes)
         flags = self._flags(family, attributes)
         self._last_set = attributes
@@ -94,9 +96,10 @@ class ImportPolicy:
     def _flags(self, family: Family, attributes: Attributes) -> int:
         settings = self._settings
         flags = 0
-        allowed = self._loop_counts.get(family, settings.loop_count)
-        if attributes.passes(settings.local_as) > allowed:
-            flags |= _AS_PATH_LOOPED
+        if self._own_as in attributes.key:  # it may be in the path
+            allowed = self._loop_counts.get(family, settings.loop_count)
+            if attributes.passes(settings.local_as) > allowed:
+                flags |= _AS_PATH_LOOPED
         if settings.ebgp and attributes.as_path.first != settings.peer_as:
             flags |= _NO_NEIGHBOR_AS
         if not attributes.present & _REFLECTED:

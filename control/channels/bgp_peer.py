@@ -81,6 +81,7 @@ class PeerChannel:
         self._local = local
         self._source: Source | None = None
         self._policy: ImportPolicy | None = None
+        self._limited = False
         self._families: tuple[Family, ...] = ()
         self._filtered = False
         self._memberships: dict[Family, Membership] = {}
@@ -109,6 +110,7 @@ class PeerChannel:
         if self._source is None:
             self._source = source
         self._policy = ImportPolicy(self._import_settings())
+        self._limited = bool(self.peer.settings.family_settings)
         self._families = tuple(family for family in TABLES if family in negotiated.families)
         self._filtered = Family.ROUTE_TARGET in self._families
         for family in self._families:
@@ -191,7 +193,7 @@ class PeerChannel:
                 self._last_route_target = self._clock.seconds()
             attributes, flags = policy.apply(reach.family, reach.attributes)
             self._core.update_many(TABLES[reach.family], source, attributes, reach.routes, flags=flags)
-            if not self._within_limit(reach.family, source):
+            if self._limited and not self._within_limit(reach.family, source):
                 return
 
     def _within_limit(self, family: Family, source: Source) -> bool:

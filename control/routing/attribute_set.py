@@ -11,9 +11,11 @@ from typing import Any, Final
 
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import Attributes
+from contrail_emulator.control.bgp.attributes.table import AttributeType
 
 from .targets import read_targets
 
+_COMMUNITIES: Final = 1 << AttributeType.COMMUNITIES
 MISSING: Final[Any] = object()
 """Nothing is remembered."""
 
@@ -72,7 +74,7 @@ class AttributeSet:
         self.attributes = attributes
         self.count = 0
         self.generation = 0
-        self.llgr_stale = community.LLGR_STALE in attributes.communities
+        self.llgr_stale = bool(attributes.present & _COMMUNITIES) and community.LLGR_STALE in attributes.communities
         self._memo: dict[Hashable, Any] | None = None
         self._first_slot: Hashable = None  # most sets are derived from once: no dictionary for that
         self._first: Any = MISSING
@@ -92,7 +94,8 @@ class AttributeSet:
         """What `remember` kept under `slot` in this generation of the configuration, or MISSING."""
         if self.generation != generation:
             self.generation = generation
-            self.forget()
+            if self._first_slot is not None:
+                self.forget()
             return MISSING
         if self._first_slot == slot:
             return self._first

@@ -81,8 +81,9 @@ class Delivery:
         table, counters = self._table, self._counters
         name, family, instance = table.name, table.family, table.instance.name
         key, reach_set, reach_single = self._key, self._reach_set, self._reach_single
+        reached = 0
         for receivers, attributes, routes in collected.batches:
-            counters["reach"] += len(routes)
+            reached += len(routes)
             if isinstance(attributes, tuple):
                 paths = [(nlri, tuple(zip(attributes, payloads, strict=True))) for nlri, payloads in routes]
                 messages = self._encoder.reach(name, family, instance, key, paths)
@@ -98,13 +99,14 @@ class Delivery:
                 earlier = encoded[receivers] = []
             earlier += messages
         for receivers, lists in collected.olists.items():
-            counters["reach"] += len(lists)
+            reached += len(lists)
             messages = self._encoder.reach_olist(name, family, instance, key, lists)
             encoded.setdefault(receivers, []).extend(messages)
         for receivers, keys in collected.gone.items():
             counters["unreach"] += len(keys)
             messages = self._encoder.unreach(name, family, instance, key, keys)
             encoded.setdefault(receivers, []).extend(messages)
+        counters["reach"] += reached
         counters["messages"] += sum(map(len, encoded.values()))
         if self._encoder.joins:
             return {receivers: [b"".join(messages)] for receivers, messages in encoded.items()}

@@ -15,10 +15,10 @@ from contrail_emulator.control.bgp.attributes.table import AttributeType
 from contrail_emulator.control.bgp.family import Family
 
 from . import as_path_edits, evpn, origin_vn
-from .attribute_set import MISSING
+from .attribute_set import MISSING, AttributeSet
 from .ermvpn_key import NATIVE
 from .group_key import GroupKey
-from .groups import Export, Slot, UpdateGroup
+from .groups import Export, Recent, Slot, UpdateGroup
 from .path import INFEASIBLE, LLGR_STALE, Path
 from .source import Source
 from .table import Route
@@ -51,25 +51,22 @@ class BgpExport:
         stale = best.flags & LLGR_STALE
         recent = group.recent
         if (
-            recent is not None
-            and recent[0] is shared
-            and recent[1] is source
-            and recent[2] == stale
-            and recent[3] == self._core.generation
+            recent is None
+            or recent.source is not source
+            or recent.stale != stale
+            or recent.generation != self._core.generation
         ):
-            attributes, mask, reflected = recent[4], recent[5], recent[6]
-        else:
-            attributes = self._derive(group, best)
-            members = group.members
-            mask = members.all
-            if members.filtered and not self._unfiltered(shared.attributes):
-                mask &= ~members.filtered | members.interested(shared.targets)
-            reflected = mask & ~members.by_source.get(source, 0)
-            group.recent = (shared, source, stale, self._core.generation, attributes, mask, reflected)
+            recent = group.recent = self._recent(group, source, stale)
+        if recent.shared is not shared:
+            recent.shared = shared
+            recent.attributes = self._derive(group, best, recent.slot)
+            if group.members.filtered:
+                self._filter(group, recent, shared)
+        attributes, mask = recent.attributes, recent.mask
         if attributes is None or (group.carries_trees and route.key[0] == NATIVE):
             return None
         if group.reflects:
-            mask = reflected if best.next is None else mask & ~self._suppliers(group, best)
+            mask = recent.reflected if best.next is None else mask & ~self._suppliers(group, best)
         elif group.key.as_override:
             mask &= ~group.members.by_source.get(source, 0)
         return attributes, best.payload, mask
@@ -89,20 +86,31 @@ class BgpExport:
             path = path.next
         return bits
 
-    def _unfiltered(self, attributes: Attributes) -> bool:
-        """A route without extended communities goes whatever targets were asked for (reference/bgp.md 4.6)."""
-        return not attributes.ext_communities and self._core.behaviour.untagged_routes_bypass_route_target_filter
-
-    def _derive(self, group: UpdateGroup, path: Path) -> Attributes | None:
-        shared = path.shared
-        core = self._core
-        source = path.source
-        stale = path.flags & LLGR_STALE
+    def _recent(self, group: UpdateGroup, source: Source, stale: int) -> Recent:
+        """For a source and a mark of its paths, before the first attribute set."""
         slot = group.slots.get((source, stale))
         if slot is None:
             if len(group.slots) >= _MAX_SLOTS:
                 group.slots.clear()
             slot = group.slots[source, stale] = self._slot(group, source, stale)
+        return Recent(source, stale, self._core.generation, slot, group.members)
+
+    def _filter(self, group: UpdateGroup, recent: Recent, shared: AttributeSet) -> None:
+        """Who of a group with route-target filters is to have the routes of a set."""
+        members = group.members
+        mask = members.all
+        if not self._unfiltered(shared.attributes):
+            mask &= ~members.filtered | members.interested(shared.targets)
+        recent.mask = mask
+        recent.reflected = mask & ~members.by_source.get(recent.source, 0)
+
+    def _unfiltered(self, attributes: Attributes) -> bool:
+        """A route without extended communities goes whatever targets were asked for (reference/bgp.md 4.6)."""
+        return not attributes.ext_communities and self._core.behaviour.untagged_routes_bypass_route_target_filter
+
+    def _derive(self, group: UpdateGroup, path: Path, slot: Slot) -> Attributes | None:
+        shared = path.shared
+        core = self._core
         found = shared.recall(slot.memo, core.generation)
         if found is not MISSING:
             kept: Attributes | None = found
@@ -112,7 +120,8 @@ class BgpExport:
         if slot.added and not attributes.present & slot.unfit and attributes.present >> _LOCAL_PREF & 1:
             edited = attributes.reflected(slot.added)
         else:
-            edited = self._edit(group.key, group.table.family, path, source.router_id or core.settings.router_id)
+            originator = path.source.router_id or core.settings.router_id
+            edited = self._edit(group.key, group.table.family, path, originator)
         shared.remember(slot.memo, edited)
         return edited
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from contrail_emulator.control.bgp.attributes import Attributes
 from contrail_emulator.control.bgp.family import Family
 
+from .attribute_set import AttributeSet
 from .delivery import Collected, Delivery
 from .group_key import Encoder, GroupKey, Member
 from .members import Members, Membership
@@ -60,6 +62,25 @@ class Slot:
         self.unfit = unfit
 
 
+class Recent:
+    """The last answer of an exporter that depends on nothing but attribute set, source and mark of a path.
+
+    `mask` and `reflected`, the same without the source itself, are everyone's as long as no member filters.
+    """
+
+    __slots__ = ("attributes", "generation", "mask", "reflected", "shared", "slot", "source", "stale")
+
+    def __init__(self, source: Source, stale: int, generation: int, slot: Slot, members: Members) -> None:
+        self.source = source
+        self.stale = stale
+        self.generation = generation
+        self.slot = slot
+        self.shared: AttributeSet | None = None
+        self.attributes: Attributes | None = None
+        self.mask = members.all
+        self.reflected = members.all & ~members.by_source.get(source, 0)
+
+
 class UpdateGroup:
     """The members of one table that hear the same, and the ring of what they are to hear."""
 
@@ -97,8 +118,7 @@ class UpdateGroup:
         self._walks: list[Walk] = []
         self.slots: dict[tuple[Source, int], Slot] = {}
         """For each source and mark of its paths."""
-        # The last answer of an exporter that depends on nothing but attribute set, source and flags: see export.py.
-        self.recent: tuple[Any, ...] | None = None
+        self.recent: Recent | None = None
 
     # --- members -----------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ ROUTER_ID_BYTES = 4
 
 
 def read_targets(ext_communities: Iterable[bytes]) -> tuple[bytes, ...]:
-    """The route targets among extended communities, in their order."""
-    return tuple(value for value in ext_communities if is_target(value))
+    """The route targets among extended communities, in their order; one that a peer wrote twice is one."""
+    return tuple(dict.fromkeys(value for value in ext_communities if is_target(value)))
 
 
 def is_target(value: bytes) -> bool:

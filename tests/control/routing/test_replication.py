@@ -394,3 +394,12 @@ def test_origin_vn_of_a_four_byte_as_takes_two_values(make_bench: Callable[..., 
     assert texts == {T1, "originvn:4200000000:23456", "originvn:23456:70000"}
     (row,) = next(bench.core.rows("red.inet.0"))["paths"]
     assert row["origin_vn"] == "default-domain:demo:blue"
+
+
+def test_a_target_that_a_peer_wrote_twice_is_one(blue_red: Bench) -> None:
+    router = from_router(blue_red, "65001:1", "10.9.0.0", T1, T1)
+    blue_red.flush()
+    assert len(blue_red.keys("blue.inet.0")) == 1
+    blue_red.core.withdraw(VPN, router, blue_red.vpn("65001:1", "10.9.0.0"))
+    blue_red.flush()
+    assert not blue_red.keys(VPN) and not blue_red.keys("blue.inet.0")
