@@ -40,6 +40,7 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     from zope.interface import implementer
 
     from contrail_emulator.base.log import text_line
+    from contrail_emulator.lab.errors import LabError
     from contrail_emulator.lab.isolate import isolated, own_slices
     from contrail_emulator.lab.model import LabFile
     from contrail_emulator.lab.sync import Lab
@@ -47,6 +48,10 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     marker = request.node.get_closest_marker("lab")
     if marker is None or not marker.args:
         raise pytest.UsageError(f'{request.node.nodeid}: expected @pytest.mark.lab("FILE.yaml")')
+    try:
+        file = LabFile.load(_find(request.path.parent, request.config.rootpath, marker.args[0]))
+    except LabError as error:
+        pytest.fail(str(error), pytrace=False)  # the user's file is at fault, not a line of ours
     capture = tmp_path / "lab.pcapng"
     request.node.stash[_CAPTURE] = capture
     events: list[str] = []
@@ -62,7 +67,6 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     observer = FilteringLogObserver(remember, [LogLevelFilterPredicate(LogLevel.info)])
     globalLogPublisher.addObserver(observer)
     try:
-        file = LabFile.load(_find(request.path.parent, request.config.rootpath, marker.args[0]))
         with Lab(isolated(file, own_slices()[0]), capture=capture) as running:
             yield running
     finally:

@@ -36,3 +36,23 @@ def test_a_failing_test_shows_capture_and_events(pytester: pytest.Pytester) -> N
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*lab capture*", "*lab.pcapng", "*lab events*", "*agent compute-1 connected*"])
     result.stdout.no_fnmatch_line("*log_legacy*")  # Twisted's "starting on 6635": a session's events, not a socket's
+
+
+def test_a_lab_file_with_a_mistake_is_one_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.lab("bad.yaml")
+        def test_bad(lab): ...
+
+        @pytest.mark.lab("absent.yaml")
+        def test_absent(lab): ...
+        """
+    )
+    (pytester.path / "bad.yaml").write_text("name: x\nautonomous_system: 64512\ncolour: red\n")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*bad.yaml:3: colour: unknown key", "*absent.yaml: No such file or directory"])
+    result.stdout.no_fnmatch_line("*LabError*")
+    result.stdout.no_fnmatch_line("*lab capture*")
