@@ -397,12 +397,12 @@ def test_origin_vn_of_a_four_byte_as_takes_two_values(make_bench: Callable[..., 
 
 
 def test_a_target_that_a_peer_wrote_twice_is_one(blue_red: Bench) -> None:
-    router = from_router(blue_red, "65001:1", "10.9.0.0", T1, T1)
-    sink = blue_red.join(VPN)
-    blue_red.leave(sink)
-    blue_red.rejoin(sink, VPN, blue_red.key(), filtered=True)  # from now on, routes are found by target
+    router, key = blue_red.ebgp("router"), blue_red.vpn("65001:1", "10.9.0.0")
+    twice = blue_red.attributes(as_path=AsPath.sequence(65001)).replace(ext_communities=blue_red.rt(T1, T1))
+    assert len(twice.ext_communities) == 2
+    blue_red.core.update(VPN, router, key, twice, b"\x00\x10\x01")
     blue_red.flush()
     assert len(blue_red.keys("blue.inet.0")) == 1
-    blue_red.core.withdraw(VPN, router, blue_red.vpn("65001:1", "10.9.0.0"))
+    blue_red.core.withdraw(VPN, router, key)
     blue_red.flush()
     assert not blue_red.keys(VPN) and not blue_red.keys("blue.inet.0")
