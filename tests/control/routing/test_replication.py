@@ -9,6 +9,7 @@ import pytest
 
 from contrail_emulator.control.bgp import ext_community, rd
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
+from contrail_emulator.control.bgp.attributes.table import AttributeType
 from contrail_emulator.control.routing import Flag, Source
 from contrail_emulator.control.routing.instance import MASTER_INSTANCE, InstanceSettings
 from contrail_emulator.control.routing.path import Replica
@@ -398,7 +399,9 @@ def test_origin_vn_of_a_four_byte_as_takes_two_values(make_bench: Callable[..., 
 
 def test_a_target_that_a_peer_wrote_twice_is_one(blue_red: Bench) -> None:
     router, key = blue_red.ebgp("router"), blue_red.vpn("65001:1", "10.9.0.0")
-    twice = blue_red.attributes(as_path=AsPath.sequence(65001)).replace(ext_communities=blue_red.rt(T1, T1))
+    once = blue_red.attributes(as_path=AsPath.sequence(65001))
+    values = dict(once.values) | {AttributeType.EXTENDED_COMMUNITIES: b"".join(blue_red.rt(T1, T1))}
+    twice = Attributes.of_values(values, once.next_hop)
     assert len(twice.ext_communities) == 2
     blue_red.core.update(VPN, router, key, twice, b"\x00\x10\x01")
     blue_red.flush()
