@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.python.failure import Failure
 
 from contrail_emulator.lab.checks import Check, CheckResult, checks, run
 from contrail_emulator.lab.errors import LabError
@@ -23,6 +24,7 @@ from .screen import Screen, screen
 
 CONVERGE_SECONDS = 30.0
 WATCH_SECONDS = 1.0
+STARTING_SECONDS = 5.0
 
 
 @click.command()
@@ -76,8 +78,27 @@ async def _up(
         await lab.stop()
 
 
+async def started(lab: Lab, view: Screen) -> None:
+    """Starts the lab; with thousands of machines that takes minutes, and how far it is should be seen."""
+    telling = LoopingCall(lambda: view.starting(lab.progress))
+    telling.clock = lab.reactor
+    ended = telling.start(STARTING_SECONDS, now=False)
+    ended.addErrback(_output_failed)
+    try:
+        await lab.start()
+    finally:
+        if telling.running:
+            telling.stop()
+
+
+def _output_failed(failure: Failure) -> None:
+    """Of the output alone: the next line that is to be told meets the same fault, and ends the command."""
+    if not isinstance(failure.value, OSError):
+        failure.raiseException()
+
+
 async def _watch(lab: Lab, view: Screen, once: bool, timeout: float) -> int:
-    await lab.start()
+    await started(lab, view)
     await lab.converge(timeout, view.status)
     results = [await _check(check, lab, view) for check in checks(lab)]
     if not results:

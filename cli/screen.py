@@ -35,6 +35,7 @@ class Screen(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+    def starting(self, progress: str) -> None: ...
     def status(self, status: LabStatus) -> None: ...
     def check(self, result: CheckResult) -> None: ...
     def say(self, text: str) -> None: ...
@@ -52,8 +53,7 @@ class LiveScreen:
     def __init__(self, title: str, console: Console) -> None:
         self._title = title
         self._console = console
-        first = Group(Text(title, style="bold"), Text("starting …", style="dim"))
-        self._live = Live(first, console=console, transient=False, auto_refresh=False)
+        self._live = Live(self._beginning(), console=console, transient=False, auto_refresh=False)
         self._log_stream = cast(TextIO, ConsoleStream(console)) if sys.stderr.isatty() else sys.stderr
 
     @property
@@ -69,6 +69,12 @@ class LiveScreen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+
+    def starting(self, progress: str) -> None:
+        self._live.update(self._beginning(progress), refresh=True)
+
+    def _beginning(self, progress: str = "") -> RenderableType:
+        return Group(Text(self._title, style="bold"), Text(f"starting … {progress}".rstrip(), style="dim"))
 
     def status(self, status: LabStatus) -> None:
         width, height = self._console.size
@@ -105,6 +111,9 @@ class PlainScreen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+    def starting(self, progress: str) -> None:
+        self.say(f"starting … {progress}".rstrip())
 
     def status(self, status: LabStatus) -> None:
         for session in status.sessions:

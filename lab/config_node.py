@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from contrail_emulator.config import backends
@@ -30,6 +31,7 @@ from .objects import Written, network_name, objects
 
 OPEN_SECONDS = 30.0
 ELECTED_SECONDS = 10.0
+BREATH = 100
 LEFT_OUT = {"virtual-network": ("route_target_list",), "network-ipam": ("network_ipam_mgmt", "virtual_DNS_refs")}
 """What a lab file may leave out, and then takes away from an object that has it."""
 
@@ -55,6 +57,8 @@ class ConfigNode:
         self.transformer = Transformer(reactor, self.store, self.bus, self.ids, schema, self.writer)
         self._reactor = reactor
         self._file = file
+        self.progress = ""
+        """How far `start` is, for whoever waits."""
 
     def client(self, reactor: Any, graph: Graph, queue: str) -> ConfigClient:
         """A reader of this configuration; each daemon has its own."""
@@ -106,11 +110,16 @@ class ConfigNode:
     # Writing
 
     async def _each(self, step: Callable[[Written], Awaitable[None]]) -> None:
-        for written in objects(self._file):
+        everything = list(objects(self._file))
+        for number, written in enumerate(everything):
+            self.progress = f"configuration: {number} of {len(everything)} objects"
+            if number % BREATH == BREATH - 1:  # a store in memory never waits: Ctrl-C and the screen should be heard
+                await deferLater(self._reactor, 0, lambda: None)
             try:
                 await step(written)
             except WriterError as error:
                 raise LabError(_refused(written, str(error))) from error
+        self.progress = f"configuration: {len(everything)} of {len(everything)} objects; the agents come next"
 
     async def _clear(self, written: Written) -> None:
         """Takes away what cannot be changed in place: an interface or an address that moved. First all, then written:

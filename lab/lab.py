@@ -102,6 +102,11 @@ class Lab:
     def machines(self) -> dict[str, Machine]:
         return {name: machine for compute in self.computes.values() for name, machine in compute.machines.items()}
 
+    @property
+    def progress(self) -> str:
+        """How far `start` is, when there is something to tell."""
+        return self.config.progress if self.config is not None else ""
+
     def compute_of(self, machine: str) -> Compute:
         """The compute node a machine runs on.
 
