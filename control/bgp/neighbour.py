@@ -134,10 +134,10 @@ class Peer:
         transport = self.session_transport
         return transport.remote if transport is not None else None
 
-    def send(self, data: bytes, *, reach: int | None = None, unreach: int | None = None) -> bool:
+    def send(self, data: bytes, *, tallied: bool = False) -> bool:
         """Send whole UPDATE messages on the established session.
 
-        `reach`, `unreach`: routes in them, where the caller knows; otherwise they are counted.
+        `tallied`: the caller adds the routes in them to `counters.tx_updates`; otherwise they are read for it.
 
         Returns False when the peer is blocked: the bytes were taken, wait for `unblocked` before more. A caller that
         goes on regardless ends the session with Cease/8 after MAX_BACKLOG bytes. False too, and nothing sent, when the
@@ -152,11 +152,14 @@ class Peer:
             if self._backlog > MAX_BACKLOG:
                 self.clear(Cease.OUT_OF_RESOURCES)
                 return False
-        counted = sent.count(data)
-        self.core.sent(now, len(data), counted.messages)
-        self.counters.tx_updates.reach += counted.reach if reach is None else reach
-        self.counters.tx_updates.unreach += counted.unreach if unreach is None else unreach
-        self.counters.tx_updates.end_of_rib += counted.ends_of_rib
+        if tallied:
+            self.core.sent(now, len(data), sent.messages(data))
+        else:
+            counted, totals = sent.count(data), self.counters.tx_updates
+            self.core.sent(now, len(data), counted.messages)
+            totals.reach += counted.reach
+            totals.unreach += counted.unreach
+            totals.end_of_rib += counted.ends_of_rib
         transport.write(data)
         return not self.core.blocked
 

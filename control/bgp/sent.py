@@ -25,6 +25,17 @@ class Sent(NamedTuple):
 
 
 @lru_cache(maxsize=2)
+def messages(data: bytes) -> int:
+    """How many whole messages these are."""
+    found = start = 0
+    size = len(data)
+    while start + HEADER_SIZE <= size:
+        start += max(HEADER_SIZE, data[start + 16] << 8 | data[start + 17])
+        found += 1
+    return found
+
+
+@lru_cache(maxsize=2)
 def count(data: bytes) -> Sent:
     """Of whole, well-formed UPDATE messages."""
     messages = reach = unreach = ends = start = 0

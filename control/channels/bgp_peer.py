@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.close_reason import CloseReason
+from contrail_emulator.control.bgp.counters import Counters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.graceful_restart import NEVER_STALE
 from contrail_emulator.control.bgp.negotiation import Negotiated
@@ -63,7 +64,9 @@ class BgpPeer(Protocol):
     def blocked(self) -> bool: ...
     @property
     def long_lived(self) -> bool: ...
-    def send(self, data: bytes) -> bool: ...
+    @property
+    def counters(self) -> Counters: ...
+    def send(self, data: bytes, *, tallied: bool = False) -> bool: ...
     def send_end_of_rib(self, family: Family) -> bool: ...
     def prefixes(self, family: Family, count: int) -> bool: ...
 
@@ -209,7 +212,7 @@ class PeerChannel:
 
     def deliver(self, message: bytes) -> bool:
         """Whole messages of an update group; nothing at all when no message could carry the routes."""
-        return self.peer.send(message) if message else not self.peer.blocked
+        return self.peer.send(message, tallied=True) if message else not self.peer.blocked
 
     def unblocked(self) -> None:
         for membership in list(self._memberships.values()):
@@ -223,6 +226,7 @@ class PeerChannel:
             source=self._source,
             on_joined=lambda _: self._joined(family),
             filtered=self._filtered,
+            tally=self.peer.counters.tx_updates,
         )
 
     def _leave(self) -> None:

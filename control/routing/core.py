@@ -15,7 +15,7 @@ from contrail_emulator.control.bgp.family import Family
 from .attribute_set import AttributeTable
 from .evpn import EvpnManager
 from .export import BgpExport, XmppExport
-from .group_key import Encoder, GroupKey, Member
+from .group_key import Encoder, GroupKey, Member, Tally
 from .groups import Exporter, UpdateGroup
 from .instance import MASTER_INSTANCE, MASTER_NETWORK, Instance, InstanceSettings
 from .members import Membership
@@ -403,11 +403,13 @@ class RoutingCore:
         source: Source | None = None,
         on_joined: Callable[[Membership], None] | None = None,
         filtered: bool = False,
+        tally: Tally | None = None,
     ) -> Membership:
         """Make `member` hear a table. `source` is the same peer as an originator of paths, for split horizon;
         `on_joined` is called when all that there was at the time of joining has been delivered.
         `filtered`: the peer negotiated route-target, so of a VPN table it gets what it asks for (it is to join
-        `ROUTE_TARGET_WAIT` seconds after the session came up, or at its End-of-RIB of that family)."""
+        `ROUTE_TARGET_WAIT` seconds after the session came up, or at its End-of-RIB of that family). `tally` counts the
+        routes it is told."""
         table = self.tables[table_name]
         group = table.groups.get(key)
         if group is None:
@@ -420,7 +422,7 @@ class RoutingCore:
         filtered = filtered and table.vpn
         if filtered and not table.tracking:
             self._track_targets()
-        return group.join(member, source, on_joined, filtered)
+        return group.join(member, source, on_joined, filtered, tally)
 
     def leave(self, membership: Membership) -> None:
         """A member hears nothing from now on."""

@@ -59,6 +59,17 @@ class Collected:
         self.gone.setdefault(receivers, []).append(key)
 
 
+class Encoded:
+    """Messages, and how many routes they announce and withdraw, each by receivers."""
+
+    __slots__ = ("messages", "reach", "unreach")
+
+    def __init__(self) -> None:
+        self.messages: dict[int, list[bytes]] = {}
+        self.reach: dict[int, int] = {}
+        self.unreach: dict[int, int] = {}
+
+
 class Delivery:
     """The encoder of one group, and its counters.
 
@@ -75,15 +86,15 @@ class Delivery:
         self._reach_single: SingleEncoder | None = getattr(encoder, "reach_single", None)
         self._counters = counters
 
-    def encode(self, collected: Collected) -> dict[int, list[bytes]]:
-        """Messages by receivers."""
-        encoded: dict[int, list[bytes]] = {}
+    def encode(self, collected: Collected) -> Encoded:
+        """What each is to be sent."""
+        encoded = Encoded()
+        by_receivers, reach = encoded.messages, encoded.reach
         table, counters = self._table, self._counters
         name, family, instance = table.name, table.family, table.instance.name
         key, reach_set, reach_single = self._key, self._reach_set, self._reach_single
-        reached = 0
         for receivers, attributes, routes in collected.batches:
-            reached += len(routes)
+            reach[receivers] = reach.get(receivers, 0) + len(routes)
             if isinstance(attributes, tuple):
                 paths = [(nlri, tuple(zip(attributes, payloads, strict=True))) for nlri, payloads in routes]
                 messages = self._encoder.reach(name, family, instance, key, paths)
@@ -94,28 +105,33 @@ class Delivery:
             else:
                 paths = [(nlri, ((attributes, payload),)) for nlri, payload in routes]
                 messages = self._encoder.reach(name, family, instance, key, paths)
-            earlier = encoded.get(receivers)
+            earlier = by_receivers.get(receivers)
             if earlier is None:
-                earlier = encoded[receivers] = []
+                earlier = by_receivers[receivers] = []
             earlier += messages
         for receivers, lists in collected.olists.items():
-            reached += len(lists)
+            reach[receivers] = reach.get(receivers, 0) + len(lists)
             messages = self._encoder.reach_olist(name, family, instance, key, lists)
-            encoded.setdefault(receivers, []).extend(messages)
+            by_receivers.setdefault(receivers, []).extend(messages)
         for receivers, keys in collected.gone.items():
-            counters["unreach"] += len(keys)
+            encoded.unreach[receivers] = len(keys)
             messages = self._encoder.unreach(name, family, instance, key, keys)
-            encoded.setdefault(receivers, []).extend(messages)
-        counters["reach"] += reached
-        counters["messages"] += sum(map(len, encoded.values()))
+            by_receivers.setdefault(receivers, []).extend(messages)
+        counters["reach"] += sum(reach.values())
+        counters["unreach"] += sum(encoded.unreach.values())
+        counters["messages"] += sum(map(len, by_receivers.values()))
         if self._encoder.joins:
-            return {receivers: [b"".join(messages)] for receivers, messages in encoded.items()}
+            encoded.messages = {receivers: [b"".join(messages)] for receivers, messages in by_receivers.items()}
         return encoded
 
-    def hand_over(self, encoded: dict[int, list[bytes]], membership: Membership) -> bool:
+    def hand_over(self, encoded: Encoded, membership: Membership) -> bool:
         """A member's share. False when it is still a member and no more must come for now."""
         bit = membership.bit
-        due = [message for receivers, messages in encoded.items() if receivers & bit for message in messages]
+        due = [message for receivers, messages in encoded.messages.items() if receivers & bit for message in messages]
+        tally = membership.tally
+        if tally is not None and due:
+            tally.reach += sum([routes for receivers, routes in encoded.reach.items() if receivers & bit])
+            tally.unreach += sum([routes for receivers, routes in encoded.unreach.items() if receivers & bit])
         if len(due) > 1 and self._encoder.joins:
             due = [b"".join(due)]
         takes_more = True

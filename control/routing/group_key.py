@@ -76,6 +76,13 @@ class SingleEncoder(Protocol):
         """Messages that announce `routes`, (key, payload) pairs that all have these attributes."""
 
 
+class Tally(Protocol):
+    """Counts the routes that a member is told and told no more."""
+
+    reach: int
+    unreach: int
+
+
 class Member(Protocol):
     """Who a group sends to."""
 

@@ -23,7 +23,7 @@ from contrail_emulator.control.bgp.family import Family
 
 from .attribute_set import AttributeSet
 from .delivery import Collected, Delivery
-from .group_key import Encoder, GroupKey, Member
+from .group_key import Encoder, GroupKey, Member, Tally
 from .members import Members, Membership
 from .ring import Advert, Marker, Walk, link_before, ready_beside, unlink
 from .source import Source
@@ -128,13 +128,14 @@ class UpdateGroup:
         source: Source | None,
         on_joined: Callable[[Membership], None] | None,
         filtered: bool = False,
+        tally: Tally | None = None,
     ) -> Membership:
         """Add a member: it hears every change from now on, and all that there is by and by.
 
-        `filtered`: of a VPN table, only the routes with a target that it asked for.
+        `filtered`: of a VPN table, only the routes with a target that it asked for. `tally` counts what it is told.
         """
         bit = self.members.new_bit()
-        membership = Membership(self, member, bit, source, on_joined, self.tail)
+        membership = Membership(self, member, bit, source, on_joined, self.tail, tally)
         self.members.add(membership, filtered)
         self._members_changed()
         self.tail.bits |= bit
@@ -512,7 +513,7 @@ class UpdateGroup:
     def _deliver(self, bits: int, collected: Collected) -> None:
         """Hand what was collected to `bits`."""
         encoded = self._delivery.encode(collected)
-        if encoded:
+        if encoded.messages:
             for membership in self.members.of(bits):
                 if not self._delivery.hand_over(encoded, membership) and not membership.blocked:
                     self._block(membership)

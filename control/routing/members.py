@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .group_key import Member
+from .group_key import Member, Tally
 from .ring import Marker, Walk
 from .source import Source
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Membership:
     """One member's place in a group. `joined` turns true when it has been told all that there was when it joined."""
 
-    __slots__ = ("bit", "blocked", "group", "joined", "marker", "member", "on_joined", "paused", "source")
+    __slots__ = ("bit", "blocked", "group", "joined", "marker", "member", "on_joined", "paused", "source", "tally")
 
     def __init__(
         self,
@@ -26,12 +26,14 @@ class Membership:
         source: Source | None,
         on_joined: Callable[[Membership], None] | None,
         marker: Marker,
+        tally: Tally | None = None,
     ) -> None:
         self.group: UpdateGroup | None = group
         self.member = member
         self.bit = bit
         self.source = source
         self.on_joined = on_joined
+        self.tally = tally
         self.joined = False
         self.blocked = False
         self.marker = marker

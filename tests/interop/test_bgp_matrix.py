@@ -211,7 +211,7 @@ def announce(table: Table, family: Family) -> None:
         made = attributes(family, table.behaviour, route.text.startswith("3-"))
         routes = [(codec(family).key(route.text), route.payload)]
         for message in update.write(family, made, routes, negotiated.as4, table.behaviour):
-            table.peer.send(message, reach=1)
+            table.peer.send(message)
     table.peer.send_end_of_rib(family)
 
 

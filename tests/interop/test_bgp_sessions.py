@@ -107,7 +107,7 @@ def announce(peer: Peer, family: Family, keys: Iterable[str], **fields: Any) -> 
     payload = b"" if family is INET else label_bytes(77, False)
     routes = [(codec(family).key(text), payload) for text in keys]
     for message in update.write(family, made, routes, peer.negotiated.as4, peer.core.behaviour):
-        peer.send(message, reach=len(routes))
+        peer.send(message)
 
 
 def announce_all(peer: Peer, families: Iterable[Family]) -> None:

@@ -11,6 +11,7 @@ from control.node.conftest import AS, BLUE, Bench, route
 from contrail_emulator.control.bgp import community, ext_community
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.close_reason import CloseReason
+from contrail_emulator.control.bgp.counters import Counters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.settings import FamilySettings, PeerSettings
 from contrail_emulator.control.bgp.update import write_withdrawn
@@ -42,6 +43,7 @@ class FakePeer:
         self.families = families
         self.identifier = identifier
         self.sent: list[bytes] = []
+        self.counters = Counters()
         self.families_ended: list[Family] = []
         self.counts: list[tuple[Family, int]] = []
 
@@ -49,7 +51,7 @@ class FakePeer:
     def negotiated(self) -> Any:
         return SimpleNamespace(families=self.families, as4=True, peer_identifier=self.identifier)
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, *, tallied: bool = False) -> bool:
         self.sent.append(data)
         return not self.blocked
 

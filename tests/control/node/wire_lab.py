@@ -15,6 +15,7 @@ from contrail_emulator.base.behaviour import CONTRAIL
 from contrail_emulator.control.bgp import ext_community, update
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.close_reason import CloseReason
+from contrail_emulator.control.bgp.counters import Counters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.framing import Framer
 from contrail_emulator.control.bgp.negotiation import Negotiated
@@ -52,9 +53,10 @@ class Pipe:
         )
         self.blocked = self.block_next = False
         self.waiting: list[bytes | Family] = []
+        self.counters = Counters()
         self.channel: PeerChannel | None = None
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes, *, tallied: bool = False) -> bool:
         self.waiting.append(data)
         self.blocked, self.block_next = self.blocked or self.block_next, False
         return not self.blocked

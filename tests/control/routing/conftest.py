@@ -11,6 +11,7 @@ import pytest
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
 from contrail_emulator.control.bgp import ext_community, rd
 from contrail_emulator.control.bgp.attributes import Attributes
+from contrail_emulator.control.bgp.counters import UpdateCounters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.routing import (
     CoreSettings,
@@ -60,7 +61,7 @@ def read_messages(data: bytes) -> list[Any]:
 
 
 class Sink:
-    """A member. `rib` is what it has been told: key -> list of (attributes, payload)."""
+    """A member. `rib` is what it has been told: key -> list of (attributes, payload); the routes are in `tally` too."""
 
     def __init__(self, name: str, source: Source | None = None) -> None:
         self.name = name
@@ -72,24 +73,30 @@ class Sink:
         self.block_next = False
         self.joined = 0
         self.membership: Membership | None = None
+        self.tally = UpdateCounters()
+        self.heard = UpdateCounters()
 
     def deliver(self, message: bytes) -> bool:
         assert not self.blocked, "sent to while blocked"
         for verb, _, _, body, fields in read_messages(message):
             if verb == "reach":
+                self.heard.reach += len(body)
                 for key, paths in body:
                     self.rib[key] = [(Attributes.of_values(*fields[a]), payload) for a, payload in paths]
                     self.log.append(("reach", key))
             elif verb == "olist":
+                self.heard.reach += len(body)
                 for key, olist in body:
                     self.olists[key] = olist
                     self.log.append(("olist", key))
             else:
+                self.heard.unreach += len(body)
                 for key in body:
                     assert key in self.rib or key in self.olists, f"{self.name}: needless withdrawal of {key.hex()}"
                     self.rib.pop(key, None)
                     self.olists.pop(key, None)
                     self.log.append(("unreach", key))
+        assert self.tally == self.heard
         if self.block_next:
             self.block_next, self.blocked = False, True
         return not self.blocked
@@ -221,7 +228,9 @@ class Bench:
         return sink
 
     def rejoin(self, sink: Sink, table: str, key: GroupKey, **more: Any) -> None:
-        sink.membership = self.core.join(table, key, sink, source=sink.source, on_joined=sink.on_joined, **more)
+        sink.membership = self.core.join(
+            table, key, sink, source=sink.source, on_joined=sink.on_joined, tally=sink.tally, **more
+        )
 
     def leave(self, sink: Sink) -> None:
         assert sink.membership is not None

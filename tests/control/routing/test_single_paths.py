@@ -62,8 +62,8 @@ def test_copies_that_nobody_heard_of_are_told_to_who_joins_later() -> None:
     core.update("blue.inet.0", source, key, attributes, label_bytes(16, False), rd=bytes(range(8)))
     core.flush()
     peer, agent = Sink("peer"), Sink("agent")
-    core.join("bgp.l3vpn.0", PEER, peer)
-    core.join("red.inet.0", AGENT, agent)
+    core.join("bgp.l3vpn.0", PEER, peer, tally=peer.tally)
+    core.join("red.inet.0", AGENT, agent, tally=agent.tally)
     core.flush()
     assert list(peer.rib) == [bytes(range(8)) + key] and list(agent.rib) == [key]
     core.update("blue.inet.0", source, key, attributes, label_bytes(17, False), rd=bytes(range(8)))

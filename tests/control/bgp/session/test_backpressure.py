@@ -206,9 +206,9 @@ def test_counters_of_updates() -> None:
     network = MemoryNetwork()
     left, right = Node(network, 1), Node(network, 2)
     join(network, left, right)
-    left.peer.send(an_update(1) + an_update(2), reach=2)
+    left.peer.send(an_update(1) + an_update(2))
     for message in update.write_withdrawn(Family.INET, [codec(Family.INET).key("10.0.0.1/32")]):
-        left.peer.send(message, unreach=1)
+        left.peer.send(message)
     left.peer.send_end_of_rib(Family.INET)
     network.run(0.1)
     sent, heard = left.peer.counters, right.peer.counters

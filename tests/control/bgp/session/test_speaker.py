@@ -581,7 +581,7 @@ def test_what_is_not_sent_is_not_counted() -> None:
     left, right = Node(network, 1), Node(network, 2)
     left.add(right, passive=True)
     assert not left.peer.send_end_of_rib(Family.INET)
-    assert not left.peer.send(update.end_of_rib(Family.INET), reach=5, unreach=2)
+    assert not left.peer.send(update.end_of_rib(Family.INET))
     assert left.peer.counters.tx_updates == UpdateCounters()
     assert left.peer.counters.tx.octets == 0
 

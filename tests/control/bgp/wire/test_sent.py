@@ -12,7 +12,7 @@ from contrail_emulator.base.behaviour import CONTRAIL, RFC, Behaviour
 from contrail_emulator.control.bgp import update
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.nlri import Route
-from contrail_emulator.control.bgp.sent import Sent, count
+from contrail_emulator.control.bgp.sent import Sent, count, messages
 
 BEHAVIOURS = st.sampled_from((CONTRAIL, RFC))
 
@@ -29,23 +29,25 @@ BEHAVIOURS = st.sampled_from((CONTRAIL, RFC))
 )
 @settings(max_examples=200)
 def test_routes_of_every_family(groups: list[tuple[tuple[Family, list[Route]], bool]], behaviour: Behaviour) -> None:
-    messages: list[bytes] = []
+    written: list[bytes] = []
     reach = unreach = 0
     for (family, routes), announced in groups:
         if announced:
-            messages += update.write(family, BASE, routes, True, behaviour)
+            written += update.write(family, BASE, routes, True, behaviour)
             reach += len(routes)
         else:
-            messages += update.write_withdrawn(family, [key for key, _ in routes], behaviour)
+            written += update.write_withdrawn(family, [key for key, _ in routes], behaviour)
             unreach += len(routes)
-    assert count(b"".join(messages)) == Sent(len(messages), reach, unreach, 0)
+    assert count(b"".join(written)) == Sent(len(written), reach, unreach, 0)
+    assert messages(b"".join(written)) == len(written)
 
 
 @pytest.mark.parametrize("name", ROUTES)
 def test_full_messages(name: str) -> None:
     family, route = ROUTES[name]
-    messages = update.write(family, BASE, [route] * 1000, True)
-    assert count(b"".join(messages)) == Sent(len(messages), 1000, 0, 0)
+    written = update.write(family, BASE, [route] * 1000, True)
+    assert count(b"".join(written)) == Sent(len(written), 1000, 0, 0)
+    assert messages(b"".join(written)) == len(written)
 
 
 @pytest.mark.parametrize("family", Family, ids=lambda family: family.config_name)
