@@ -15,6 +15,7 @@ from typing import Any
 import click
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.task import deferLater
 
 from contrail_emulator.base.conf import ConfError, ConfFile
 from contrail_emulator.config import document
@@ -34,6 +35,10 @@ from .reactor import STOP, first, on_interrupt, run
 OPEN_SECONDS = 30.0
 PUBLISH_SECONDS = 10.0
 
+PAUSE_SECONDS = 0.1
+"""For what another writer has half done; SQLite and Cassandra take milliseconds."""
+
+Work = Callable[[Writer, Any], Awaitable[int]]
 Where = tuple[Callable[[Any], Backends], str]
 
 
@@ -93,9 +98,12 @@ def load(where: Where, file: Path) -> int:
     """Make what FILE has and the store lacks; change what differs. Objects that only the store has stay."""
     objects = _read(file)
 
-    async def work(writer: Writer) -> int:
+    async def work(writer: Writer, reactor: Any) -> int:
+        async def pause() -> None:
+            await deferLater(reactor, PAUSE_SECONDS, lambda: None)
+
         await writer.initialise()
-        made, changed = await document.load(writer, objects)
+        made, changed = await document.load(writer, objects, pause)
         click.echo(f"made {made}, changed {changed}, of {len(objects)}")
         return 0
 
@@ -109,7 +117,7 @@ def dump(where: Where, file: Path) -> int:
     """Write every object of the store to FILE: YAML, or JSON when its name ends in .json."""
     _must_be(where)
 
-    async def work(writer: Writer) -> int:
+    async def work(writer: Writer, reactor: Any) -> int:
         objects = await document.dump(writer)
         as_json = file.suffix == ".json"
         text = json.dumps({"objects": objects}, indent=1) + "\n" if as_json else document.render(objects)
@@ -134,7 +142,7 @@ def diff(where: Where, file: Path) -> int:
     objects = _read(file)
     _must_be(where)
 
-    async def work(writer: Writer) -> int:
+    async def work(writer: Writer, reactor: Any) -> int:
         found = await document.diff(writer, objects)
         for one in found:
             what = f"{one.type} {one.name}"
@@ -170,7 +178,7 @@ def _must_be(where: Where) -> None:
         raise click.ClickException(f"{name}: expected an SQLite file with a configuration, found an empty file")
 
 
-def _with_writer(where: Where, work: Callable[[Writer], Awaitable[int]]) -> int:
+def _with_writer(where: Where, work: Work) -> int:
     make, name = where
 
     async def start(reactor: Any) -> int:
@@ -179,7 +187,7 @@ def _with_writer(where: Where, work: Callable[[Writer], Awaitable[int]]) -> int:
     return run(start)
 
 
-async def _connected(reactor: Any, backends: Backends, name: str, work: Callable[[Writer], Awaitable[int]]) -> int:
+async def _connected(reactor: Any, backends: Backends, name: str, work: Work) -> int:
     assert backends.ids is not None
     opening: Deferred[None] = Deferred.fromCoroutine(backends.open())
     opening.addTimeout(OPEN_SECONDS, reactor)
@@ -189,7 +197,7 @@ async def _connected(reactor: Any, backends: Backends, name: str, work: Callable
         except DeferredTimeout as error:
             raise StoreError(f"no answer within {OPEN_SECONDS:g} s: {name}") from error
         writer = Writer(backends.store, backends.bus, backends.ids, load_schema(), uuid=uuid.uuid4, clock=time.time)
-        status = await work(writer)
+        status = await work(writer, reactor)
         await _published(reactor, backends)
         return status
     finally:

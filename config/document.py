@@ -5,18 +5,21 @@ the system gives (ids, id-perms, owners) is not in a dump and is ignored when lo
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from .schema import is_text
-from .writer import Writer, WriterError
+from .writer import BadRequest, Conflict, NotFound, Writer, WriterError
 
 GIVEN_BY_SYSTEM = frozenset({"id_perms", "perms2", "virtual_network_network_id", "security_group_id"})
 NOT_DUMPED = GIVEN_BY_SYSTEM | {"name", "parent_uuid"}
 Key = tuple[str, tuple[str, ...]]
+Pause = Callable[[], Awaitable[None]]
+TRIES = 5
+"""How often an object may change under our hands before that is an error."""
 
 
 class DocumentError(ValueError):
@@ -32,6 +35,10 @@ class Difference:
     field: str
     wanted: Any
     stored: Any
+
+
+async def no_pause() -> None:
+    """For a store that nobody else writes."""
 
 
 def parse(text: str, name: str = "document") -> list[dict[str, Any]]:
@@ -106,36 +113,94 @@ async def dump(writer: Writer) -> list[dict[str, Any]]:
     return _ordered(objects)
 
 
-async def load(writer: Writer, objects: list[dict[str, Any]]) -> tuple[int, int]:
+async def load(writer: Writer, objects: list[dict[str, Any]], pause: Pause = no_pause) -> tuple[int, int]:
     """Make what is missing and change what differs; gives (made, changed). Raises DocumentError at the first refusal.
 
-    References to objects that come later (two that refer to each other) are made at the end.
+    References to objects that come later (two that refer to each other) are made at the end. Others, such as a schema
+    transformer, may make and delete objects meanwhile: what is refused is looked at again after a `pause`, and
+    refused only when nothing has changed. A uuid that another object has by now is not insisted on.
     """
-    made = changed = 0
-    later: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    loading = _Loading(writer, objects, pause)
     for obj in _ordered(objects):
-        fields = {name: value for name, value in obj.items() if name != "type" and name not in GIVEN_BY_SYSTEM}
-        try:
-            uuid = await writer.find(obj["type"], obj["fq_name"])
-            missing = {name: value for name, value in fields.items() if await _points_ahead(writer, name, value)}
-            now = {name: value for name, value in fields.items() if name not in missing}
-            if missing:
-                later.append((obj, missing))
+        await loading.take(obj)
+    for obj, fields in loading.later:
+        await loading.refer(obj, fields)
+    return loading.made, loading.changed
+
+
+class _Loading:
+    """One document on its way into a store."""
+
+    def __init__(self, writer: Writer, objects: list[dict[str, Any]], pause: Pause) -> None:
+        self.made = self.changed = 0
+        self.later: list[tuple[dict[str, Any], frozenset[str]]] = []
+        self._writer = writer
+        self._pause = pause
+        self._by_key = {_key(obj): obj for obj in objects}
+        self._used_uuids = {entry["uuid"] for obj in objects for entry in _entries(obj) if "to" not in entry}
+
+    async def take(self, obj: dict[str, Any]) -> None:
+        """Make or change one object, but for references to what is not there yet."""
+        writer = self._writer
+
+        async def ahead() -> frozenset[str]:
+            return frozenset([name for name, value in obj.items() if await _points_ahead(writer, name, value)])
+
+        async def work(uuid: str | None, missing: frozenset[str]) -> None:
+            now = {name: value for name, value in _fields(obj).items() if name not in missing}
             if uuid is None:
-                await writer.create(obj["type"], now)
-                made += 1
+                await writer.create(obj["type"], await self._with_free_uuid(now))
+                self.made += 1
             else:
-                changed += await writer.update(obj["type"], uuid, _changes(now))
-        except WriterError as error:
-            raise DocumentError(f"{obj['type']} {':'.join(obj['fq_name'])}: {error}") from error
-    for obj, missing in later:
+                self.changed += await writer.update(obj["type"], uuid, _changes(now))
+            if missing:
+                self.later.append((obj, missing))
+
+        await self._persist(obj, ahead, work)
+
+    async def refer(self, obj: dict[str, Any], fields: frozenset[str]) -> None:
+        """Make the references that had to wait. A target that somebody has deleted since is made again."""
+
+        async def nothing() -> frozenset[str]:
+            return frozenset()
+
+        async def work(uuid: str | None, missing: frozenset[str]) -> None:
+            if uuid is None:
+                return
+            for target in _targets(obj, fields):
+                if target in self._by_key and await self._writer.find(target[0], list(target[1])) is None:
+                    await self.take(self._by_key[target])
+            await self._writer.update(obj["type"], uuid, {name: obj[name] for name in fields})
+
+        await self._persist(obj, nothing, work)
+
+    async def _persist(
+        self,
+        obj: dict[str, Any],
+        missing: Callable[[], Awaitable[frozenset[str]]],
+        work: Callable[[str | None, frozenset[str]], Awaitable[None]],
+    ) -> None:
+        """`work` with the object's uuid and what it cannot refer to yet, anew as long as these change meanwhile."""
         try:
-            uuid = await writer.find(obj["type"], obj["fq_name"])
-            if uuid is not None:
-                await writer.update(obj["type"], uuid, missing)
+            seen = (await self._writer.find(obj["type"], obj["fq_name"]), await missing())
+            for left in reversed(range(TRIES)):
+                try:
+                    return await work(*seen)
+                except (BadRequest, Conflict, NotFound):
+                    await self._pause()
+                    before, seen = seen, (await self._writer.find(obj["type"], obj["fq_name"]), await missing())
+                    if seen == before or not left:
+                        raise
         except WriterError as error:
-            raise DocumentError(f"{obj['type']} {':'.join(obj['fq_name'])}: {error}") from error
-    return made, changed
+            what = f"{obj['type']} {':'.join(obj['fq_name'])}: "
+            raise DocumentError(what + str(error).removeprefix(what)) from error
+
+    async def _with_free_uuid(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Without the uuid when another object has it: one that was renamed, in the file or in the store."""
+        uuid = fields.get("uuid")
+        if not isinstance(uuid, str) or uuid in self._used_uuids or await self._writer.name_of(uuid) is None:
+            return fields
+        return {name: value for name, value in fields.items() if name != "uuid"}
 
 
 async def diff(writer: Writer, objects: list[dict[str, Any]]) -> list[Difference]:
@@ -190,6 +255,29 @@ def _sorted(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True))
 
 
+def _key(obj: Mapping[str, Any]) -> Key:
+    return _dashes(obj["type"]), tuple(obj["fq_name"])
+
+
+def _fields(obj: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in obj.items() if name != "type" and name not in GIVEN_BY_SYSTEM}
+
+
+def _entries(obj: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The references of an object."""
+    for field, value in obj.items():
+        if field.endswith("_refs") and isinstance(value, list):
+            yield from (entry for entry in value if isinstance(entry, dict))
+
+
+def _targets(obj: Mapping[str, Any], fields: Iterable[str]) -> Iterator[Key]:
+    """What the references of these fields name."""
+    for field in fields:
+        for entry in obj[field]:
+            if isinstance(entry.get("to"), list):
+                yield _dashes(field.removesuffix("_refs")), tuple(entry["to"])
+
+
 def _changes(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in ("fq_name", "parent_type", "uuid")}
 
@@ -207,7 +295,7 @@ async def _points_ahead(writer: Writer, field: str, value: Any) -> bool:
 
 def _ordered(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Parents and targets before those that name them, otherwise as given; a cycle is cut at its first object."""
-    by_key: dict[Key, dict[str, Any]] = {(_dashes(obj["type"]), tuple(obj["fq_name"])): obj for obj in objects}
+    by_key = {_key(obj): obj for obj in objects}
     result: list[dict[str, Any]] = []
     state: dict[Key, bool] = {}  # False while its needs are being placed, True when it is placed
     for start in by_key:

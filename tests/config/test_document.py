@@ -1,10 +1,14 @@
 """Configuration as a document: load, dump, compare."""
 
+import itertools
+from typing import Any
+
 import pytest
 
-from contrail_emulator.config.document import Difference, DocumentError, diff, dump, load, parse, render
+from contrail_emulator.config.document import TRIES, Difference, DocumentError, diff, dump, load, parse, render
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO
+from contrail_emulator.config.writer import Conflict, NotFound
 
 TEXT = """
 objects:
@@ -102,6 +106,119 @@ def test_a_refusal_names_the_object() -> None:
     with pytest.raises(DocumentError, match=r"virtual-network default-domain:demo:x: .*colour"):
         site.run(load(site.writer, parse(text)))
     assert site.find("virtual-network", *DEMO, "x") is None
+
+
+def test_an_object_that_somebody_else_makes_meanwhile_is_changed_instead() -> None:
+    site = Site()
+    site.project()
+    create = site.writer.create
+
+    async def slow(type_name: str, obj: Any) -> str:
+        site.writer.create = create  # type: ignore[method-assign]
+        await create(type_name, {"fq_name": [*DEMO, "x"]})  # the other one was faster
+        return await create(type_name, obj)
+
+    site.writer.create = slow  # type: ignore[method-assign]
+    text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], is_shared: true}]"
+    assert site.run(load(site.writer, parse(text))) == (0, 1)
+    found = site.find("virtual-network", *DEMO, "x")
+    assert found is not None and found["is_shared"] is True
+
+
+def test_an_object_that_somebody_else_deletes_meanwhile_is_made_again() -> None:
+    site = Site()
+    site.network("x")
+    update = site.writer.update
+
+    async def slow(type_name: str, uuid: str, changes: Any) -> bool:
+        site.writer.update = update  # type: ignore[method-assign]
+        await site.writer.delete(type_name, uuid)
+        return await update(type_name, uuid, changes)
+
+    site.writer.update = slow  # type: ignore[method-assign]
+    text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], is_shared: true}]"
+    assert site.run(load(site.writer, parse(text))) == (1, 0)
+    assert site.find("virtual-network", *DEMO, "x")
+
+
+REFERRING = """objects:
+- {type: route-target, fq_name: ['target:1:1']}
+- {type: routing-instance, fq_name: [default-domain, demo, x, x], parent_type: virtual-network,
+   route_target_refs: [{to: ['target:1:1'], attr: {}}]}
+"""
+
+
+def test_what_is_referred_to_and_deleted_meanwhile_is_made_again() -> None:
+    """As a schema transformer does with a route target that nothing refers to."""
+    site = Site()
+    site.network("x")
+    update = site.writer.update
+
+    async def slow(type_name: str, uuid: str, changes: Any) -> bool:
+        site.writer.update = update  # type: ignore[method-assign]
+        target = await site.writer.find("route-target", ["target:1:1"])
+        assert target is not None
+        await site.writer.delete("route-target", target)
+        return await update(type_name, uuid, changes)
+
+    site.writer.update = slow  # type: ignore[method-assign]
+    site.run(load(site.writer, parse(REFERRING)))
+    instance = site.find("routing-instance", *DEMO, "x", "x")
+    assert instance is not None and [entry["to"] for entry in instance["route_target_refs"]] == [["target:1:1"]]
+
+
+def test_a_refusal_is_not_tried_for_ever() -> None:
+    """Somebody who makes and deletes the object each time we look."""
+    site = Site()
+    site.project()
+    tried: list[str] = []
+
+    async def contested(type_name: str, obj: Any) -> str:
+        tried.append(type_name)
+        raise Conflict("already exists")
+
+    names = itertools.cycle([None, "0" * 8])
+
+    async def find(type_name: str, fq_name: list[str]) -> str | None:
+        return next(names)
+
+    async def gone(type_name: str, uuid: str, changes: Any) -> bool:
+        tried.append(type_name)
+        raise NotFound("No virtual-network object found")
+
+    site.writer.create, site.writer.find = contested, find  # type: ignore[method-assign]
+    site.writer.update = gone  # type: ignore[method-assign]
+    text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x]}]"
+    with pytest.raises(DocumentError, match="virtual-network default-domain:demo:x: already exists"):
+        site.run(load(site.writer, parse(text)))
+    assert len(tried) == TRIES
+
+
+def test_a_dump_in_which_an_object_was_renamed_gives_it_a_uuid_of_its_own() -> None:
+    """What a route target is called is changed everywhere in a dump; the old one is still there and has the uuid."""
+    site = Site()
+    site.network("x", route_target_list={"route_target": ["target:64512:222"]})
+    site.transformer()
+    text = render(site.run(dump(site.writer))).replace("target:64512:222", "target:64512:333")
+    site.run(load(site.writer, parse(text)))
+    site.settle()
+    assert site.find("route-target", "target:64512:333") and not site.find("route-target", "target:64512:222")
+    instance = site.find("routing-instance", *DEMO, "x", "x")
+    assert instance is not None
+    assert ["target:64512:333"] in [entry["to"] for entry in instance["route_target_refs"]]
+    assert site.run(diff(site.writer, parse(text))) == []
+
+
+def test_a_uuid_that_a_reference_names_is_insisted_on() -> None:
+    site = Site()
+    uuid = site.network("x")
+    text = f"""objects:
+- {{type: network-policy, fq_name: [default-domain, demo, p], uuid: {uuid}}}
+- {{type: virtual-network, fq_name: [default-domain, demo, y], network_policy_refs: [{{uuid: {uuid}}}]}}
+"""
+    message = rf"^network-policy default-domain:demo:p: uuid {uuid} exists already$"
+    with pytest.raises(DocumentError, match=message):
+        site.run(load(site.writer, parse(text)))
 
 
 def test_a_vxlan_router_and_its_internal_network_load_elsewhere() -> None:
