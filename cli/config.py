@@ -7,7 +7,8 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,11 +20,12 @@ from twisted.internet.task import deferLater
 
 from contrail_emulator.base.conf import ConfError, ConfFile
 from contrail_emulator.config import document
-from contrail_emulator.config.backends import Backends, ConfigDbSettings, cluster, embedded
+from contrail_emulator.config.backends import Backends, ConfigDbSettings, cluster, embedded, embedded_to_read
 from contrail_emulator.config.drivers import DriverMissing
 from contrail_emulator.config.ids import IdsError
 from contrail_emulator.config.schema import load as load_schema
 from contrail_emulator.config.store import StoreError
+from contrail_emulator.config.store.sqlite import fault_of
 from contrail_emulator.config.writer import Writer, WriterError
 from contrail_emulator.lab.model import LabFile
 
@@ -39,7 +41,19 @@ PAUSE_SECONDS = 0.1
 """For what another writer has half done; SQLite and Cassandra take milliseconds."""
 
 Work = Callable[[Writer, Any], Awaitable[int]]
-Where = tuple[Callable[[Any], Backends], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the configuration is: in the SQLite file `path`, or on servers.
+
+    `name` is for messages; `write` and `read` make what changes it or only reads it, when given the reactor.
+    """
+
+    name: str
+    write: Callable[[Any], Backends]
+    read: Callable[[Any], Backends]
+    path: Path | None = None
 
 
 @click.group()
@@ -83,12 +97,17 @@ def _where(config_file: tuple[Path, ...], database: Path | None, lab: Path | Non
         if database is None:
             raise click.ClickException(f"{lab}: its configuration is in memory; give it config: {{path: FILE}}")
     path = str(database)
-    return lambda reactor: embedded(reactor, path), path
+    if fault := fault_of(path):
+        raise click.ClickException(f"{path}: {fault}")
+    return Where(
+        path, lambda reactor: embedded(reactor, path), lambda reactor: embedded_to_read(reactor, path), database
+    )
 
 
 def _servers(settings: ConfigDbSettings) -> Where:
     need_drivers()
-    return lambda reactor: cluster(reactor, settings, Random()), repr(settings)
+    make = partial(cluster, settings=settings, rng=Random())
+    return Where(repr(settings), make, make)
 
 
 @config.command()
@@ -107,7 +126,7 @@ def load(where: Where, file: Path) -> int:
         click.echo(f"made {made}, changed {changed}, of {len(objects)}")
         return 0
 
-    return _with_writer(where, work)
+    return _with_writer(where.name, where.write, work)
 
 
 @config.command()
@@ -131,7 +150,7 @@ def dump(where: Where, file: Path) -> int:
         click.echo(f"wrote {len(objects)} objects to {file}")
         return 0
 
-    return _with_writer(where, work)
+    return _with_writer(where.name, where.read, work)
 
 
 @config.command()
@@ -152,7 +171,7 @@ def diff(where: Where, file: Path) -> int:
                 click.echo(f"{what}: {one.field}: file {json.dumps(one.wanted)}, store {json.dumps(one.stored)}")
         return 1 if found else 0
 
-    return _with_writer(where, work)
+    return _with_writer(where.name, where.read, work)
 
 
 def _read(file: Path) -> list[dict[str, Any]]:
@@ -167,20 +186,17 @@ def _read(file: Path) -> list[dict[str, Any]]:
 
 def _must_be(where: Where) -> None:
     """Reading should make no SQLite file, neither a new one nor of an empty file that is something else's."""
-    _, name = where
-    if name.startswith("ConfigDbSettings"):
+    if where.path is None:
         return
     try:
-        size = Path(name).stat().st_size
+        size = where.path.stat().st_size
     except OSError as error:
-        raise click.ClickException(f"{name}: {error.strerror}") from error
+        raise click.ClickException(f"{where.path}: {error.strerror}") from error
     if size == 0:
-        raise click.ClickException(f"{name}: expected an SQLite file with a configuration, found an empty file")
+        raise click.ClickException(f"{where.path}: expected an SQLite file with a configuration, found an empty file")
 
 
-def _with_writer(where: Where, work: Work) -> int:
-    make, name = where
-
+def _with_writer(name: str, make: Callable[[Any], Backends], work: Work) -> int:
     async def start(reactor: Any) -> int:
         return await first(_connected(reactor, make(reactor), name, work), on_interrupt(reactor, STOP))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -18,6 +19,8 @@ from contrail_emulator.config.backends import Backends, ConfigDbSettings, cluste
 from contrail_emulator.config.drivers import DriverMissing, driver
 from contrail_emulator.config.ids import IdsError
 from contrail_emulator.config.store import StoreError
+from contrail_emulator.config.store.sqlite import fault_of
+from contrail_emulator.lab.errors import LabError
 
 RETRY_SECONDS = 5.0
 DRIVERS = (("cassandra.cluster", "cassandra-driver"), ("pika", "pika"), ("kazoo.client", "kazoo"))
@@ -40,10 +43,24 @@ def need_drivers() -> None:
             ) from error
 
 
+def need_database(path: Path) -> None:
+    """What a user must mend is said at once; what may pass (a lock, a file that is gone for a while) is tried again.
+
+    Raises:
+        LabError: there can be no configuration in this file, or it may not be changed: each daemon does that.
+    """
+    fault = fault_of(str(path))
+    if not fault and path.exists() and not os.access(path, os.W_OK):
+        fault = "may not be written, and a daemon has to (config dump and diff only read)"
+    if fault:
+        raise LabError(f"--database {path}: {fault}")
+
+
 class Connections:
     """Store, bus and ids of one daemon: the servers of its conf file, or the SQLite file `database` instead.
 
-    `moves` counts how often they were moved. Raises DriverMissing when what speaks to servers is not installed.
+    `moves` counts how often they were moved. Raises DriverMissing when what speaks to servers is not installed, and
+    LabError when `database` can be none.
     """
 
     log = Logger()
@@ -54,7 +71,9 @@ class Connections:
         self._settings = settings
         self._rng = rng
         self._embedded = database is not None
-        if not self._embedded:
+        if database is not None:
+            need_database(database)
+        else:
             need_drivers()
         self.backends: Backends = (
             embedded(reactor, str(database)) if database is not None else cluster(reactor, settings, rng)

@@ -144,6 +144,11 @@ def embedded(reactor: Any, path: str | None = None, clock: Callable[[], float] =
     return Backends(SqliteStore(path, clock), SqliteBus(reactor, path), SqliteIds(reactor, path, clock))
 
 
+def embedded_to_read(reactor: Any, path: str) -> Backends:
+    """The configuration in a file, for who only reads it: the file is not changed, and may be one we cannot write."""
+    return Backends(SqliteStore(path, read_only=True), LocalBus(reactor), LocalIds(reactor))
+
+
 def cluster(reactor: Any, settings: ConfigDbSettings, rng: Random, clock: Callable[[], float] = time.time) -> Backends:
     """The real servers, each list in an order of this process's own.
 

@@ -5,10 +5,13 @@ virtual clock stays repeatable. Several processes may share one file: write-ahea
 that grow per column whoever writes.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
 
 from .interface import TABLES, Cell, Delete, Mutation, Row, StoreError
 
@@ -16,22 +19,71 @@ KEYS_A_QUERY = 500
 """SQLite takes 999 parameters in old versions; stay well below."""
 
 BUSY_SECONDS = 5.0
+HEADER = b"SQLite format 3\0"
+
+
+def fault_of(path: str) -> str:
+    """What a user must mend before a configuration can be in the file `path`, "" when nothing.
+
+    A file that is not there yet is none; neither is one that is locked, or cannot be looked at now.
+    """
+    file = Path(path)
+    try:
+        if file.is_dir():
+            return "is a folder; expected an SQLite file"
+        if not file.exists():
+            return "" if file.parent.is_dir() else f"there is no folder {file.parent}"
+        if not file.is_file():
+            return "expected a regular file"
+        with file.open("rb") as opened:
+            start = opened.read(len(HEADER))
+    except PermissionError as error:
+        return str(error.strerror)
+    except OSError:
+        return ""
+    return "" if start in (b"", HEADER) else "file is not a database"
 
 
 def connect(path: str) -> sqlite3.Connection:
     """A connection as all users of the shared file make it: autocommit, write-ahead log, waiting for others' locks."""
+    if fault := fault_of(path):
+        raise sqlite3.OperationalError(fault)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
 
 
-class SqliteStore:
-    """A store in the file `path`, or in memory. `clock` gives seconds since 1970; write times come from it."""
+def connect_to_read(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing, whatever may be done with the file.
 
-    def __init__(self, path: str = ":memory:", clock: Callable[[], float] = time.time) -> None:
+    Where we may write, it is an ordinary one: it takes part in the write-ahead log and leaves none behind. Where we may
+    not, it reads the log of whoever writes; without a log nobody does, and then the file alone is read.
+    """
+    if fault := fault_of(path):
+        raise sqlite3.OperationalError(fault)
+    if os.access(path, os.W_OK) and os.access(Path(path).absolute().parent, os.W_OK):
+        how = "mode=rw"
+    else:
+        how = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    name = f"file:{quote(path)}?{how}"
+    connection = sqlite3.connect(name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+    connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+class SqliteStore:
+    """A store in the file `path`, or in memory. `clock` gives seconds since 1970; write times come from it.
+
+    `read_only`: the file and its tables must be there, and nothing is changed.
+    """
+
+    def __init__(
+        self, path: str = ":memory:", clock: Callable[[], float] = time.time, *, read_only: bool = False
+    ) -> None:
         self.path = path
         self._clock = clock
+        self._read_only = read_only
         self._connection: sqlite3.Connection | None = None
         self._last = 0
 
@@ -39,6 +91,10 @@ class SqliteStore:
         if self._connection is not None:
             return
         with self._told():
+            if self._read_only:
+                self._connection = connect_to_read(self.path)
+                self._connection.execute(f"SELECT 1 FROM {next(iter(TABLES))} LIMIT 1")  # else it is no configuration
+                return
             self._connection = connect(self.path)
             for table in TABLES:
                 self._connection.execute(

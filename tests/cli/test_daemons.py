@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli.processes import Process, call, here, wait
@@ -15,6 +16,7 @@ from contrail_emulator.cli import daemons_conf
 from contrail_emulator.cli.daemons_conf import agent_conf, config_node_conf, control_conf, dns_conf
 from contrail_emulator.config.testing.certificates import Authority
 from contrail_emulator.config.tls import TlsFiles
+from contrail_emulator.control.xmpp.framing import DEFAULT_MAX_STANZA
 from contrail_emulator.control.xmpp.tls import TlsSettings
 
 AGENT = "[VIRTUAL-HOST-INTERFACE]\nip = 10.255.2.1/24\ngateway = 10.255.2.254\n"
@@ -46,14 +48,31 @@ def test_without_hostip_everything_stays_on_loopback() -> None:
 
 
 def test_what_is_unknown_or_not_done_is_a_warning() -> None:
-    text = "[DEFAULT]\nzonk = 1\ngr_helper_bgp_disable = 1\n[NOBODY]\nx = 1\n"
+    text = "[DEFAULT]\nzonk = 1\nmvpn_ipv4_enable = 1\n[NOBODY]\nx = 1\n"
     assert control_conf(parse(text)).warnings == (
-        "DEFAULT.gr_helper_bgp_disable: not done by the emulator; taken as false",
+        "DEFAULT.mvpn_ipv4_enable: not done by the emulator; taken as false",
         "x.conf:2: DEFAULT.zonk: unknown",
         "x.conf:5: NOBODY.x: unknown",
     )
     assert agent_conf(parse(AGENT + "[TRACEBUFFSIZE]\nXmpp = 1\n[GATEWAY-0]\nroutes = 0/0\n")).warnings == ()
     assert config_node_conf(parse("[QUOTA]\nsubnet = 1\n")).warnings == ()
+
+
+def test_helper_modes_of_a_control_node_can_be_turned_off() -> None:
+    for word in ("true", "false"):
+        read = control_conf(parse(f"[DEFAULT]\ngr_helper_bgp_disable = {word}\n"))
+        assert read.settings.bgp_helper is (word == "false") and read.settings.xmpp_helper and read.warnings == ()
+        read = control_conf(parse(f"[DEFAULT]\ngr_helper_xmpp_disable = {word}\n"))
+        assert read.settings.xmpp_helper is (word == "false") and read.settings.bgp_helper and read.warnings == ()
+
+
+@pytest.mark.parametrize(("reader", "head"), [(control_conf, ""), (dns_conf, ""), (agent_conf, AGENT)])
+def test_the_longest_stanza_is_an_option(reader: Any, head: str) -> None:
+    read = reader(parse(f"{head}[EMULATOR]\nxmpp_max_stanza = 70000\n"))
+    assert read.settings.max_stanza == 70000 and read.warnings == ()
+    assert reader(parse(head)).settings.max_stanza == DEFAULT_MAX_STANZA
+    with pytest.raises(ConfError, match=r"x\.conf:\d+: .*xmpp_max_stanza.*: expected a number of 65536 to 1073741824"):
+        reader(parse(f"{head}[EMULATOR]\nxmpp_max_stanza = 5\n"))
 
 
 def test_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +243,9 @@ def test_mistakes_of_the_command(
     [
         (["control", "--DEFAULT.bgp_port", "x"], "command line: DEFAULT.bgp_port: expected a number"),
         (["agent"], "cannot listen on 10.255.2.1 port"),
+        (["control", "--database", "x.conf"], "--database x.conf: file is not a database"),
+        (["dns", "--database", "no/c.db"], "--database no/c.db: there is no folder no"),
+        (["config-node", "--database", "x.conf"], "--database x.conf: file is not a database"),
     ],
 )
 def test_mistakes_that_are_found_when_it_starts(arguments: list[str], expected: str, tmp_path: Path) -> None:

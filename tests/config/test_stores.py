@@ -1,5 +1,8 @@
 """One suite for every store: identical results (issue 7)."""
 
+import contextlib
+import os
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -145,10 +148,84 @@ def test_two_processes_share_a_file(tmp_path: Path, loop: Loop) -> None:
     loop.run(two.close())
 
 
-def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, loop: Loop) -> None:
-    store = SqliteStore(str(tmp_path / "absent" / "s.db"))
-    with pytest.raises(StoreError, match="absent"):
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("absent/s.db", "absent/s.db: there is no folder .*absent$"),
+        ("folder", "folder: is a folder; expected an SQLite file"),
+        ("text", "text: file is not a database"),
+        ("pipe", "pipe: expected a regular file"),
+    ],
+)
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_that_cannot_be_opened_is_named_and_why(
+    name: str, expected: str, read_only: bool, tmp_path: Path, loop: Loop
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("name: a lab file, say")
+    os.mkfifo(tmp_path / "pipe")
+    store = SqliteStore(str(tmp_path / name), read_only=read_only)
+    with pytest.raises(StoreError, match=expected):
         loop.run(store.open())
+    assert (tmp_path / "text").read_text() == "name: a lab file, say"
+
+
+def _never_writable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may be root, for whom nothing is."""
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_a_store_that_is_only_read_leaves_no_trace(
+    may_write: bool, tmp_path: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a?b%20#c.db"
+    store = SqliteStore(str(path))
+    loop.run(store.open())
+    loop.run(store.write([Put(TABLE, "k", "a", "1")]))
+    loop.run(store.close())
+    before = path.read_bytes()
+    if not may_write:
+        _never_writable(monkeypatch)
+    reader = SqliteStore(str(path), read_only=True)
+    loop.run(reader.open())
+    assert values(loop.run(reader.rows(TABLE, ["k"]))["k"]) == {"a": "1"}
+    with pytest.raises(StoreError, match="attempt to write a readonly database"):
+        loop.run(reader.write([Put(TABLE, "k", "a", "2")]))
+    loop.run(reader.close())
+    assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("may_write", [True, False])
+def test_who_only_reads_sees_what_a_writer_has_in_the_log(
+    may_write: bool, tmp_path: Path, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "s.db")
+    writer = SqliteStore(path)
+    loop.run(writer.open())
+    loop.run(writer.write([Put(TABLE, "k", "a", "1")]))
+    if not may_write:
+        _never_writable(monkeypatch)
+    reader = SqliteStore(path, read_only=True)
+    loop.run(reader.open())
+    assert values(loop.run(reader.rows(TABLE, ["k"]))["k"]) == {"a": "1"}
+    loop.run(writer.write([Put(TABLE, "k", "a", "2")]))
+    assert values(loop.run(reader.rows(TABLE, ["k"]))["k"]) == {"a": "2"}
+    loop.run(reader.close())
+    loop.run(writer.close())
+
+
+def test_another_program_s_database_gets_no_tables_from_who_only_reads(tmp_path: Path, loop: Loop) -> None:
+    path = tmp_path / "other.db"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE things (name TEXT)")
+        other.commit()
+    before = path.read_bytes()
+    reader = SqliteStore(str(path), read_only=True)
+    with pytest.raises(StoreError, match=r"other\.db: no such table: obj_uuid_table"):
+        loop.run(reader.open())
+    loop.run(reader.close())
+    assert path.read_bytes() == before
 
 
 def test_a_cassandra_that_is_not_there_is_named(loop: Loop) -> None:
