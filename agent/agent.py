@@ -179,6 +179,7 @@ class Agent:
                 DNS_JID,
                 settings.source_address,
                 tls=self._dns_tls,
+                max_stanza=settings.max_stanza,
                 behaviour=settings.behaviour,
             )
         else:
@@ -190,6 +191,7 @@ class Agent:
                 subcluster=settings.subcluster_name,
                 hold_time=self._first_hold_time(),
                 tls=self._tls,
+                max_stanza=settings.max_stanza,
                 behaviour=settings.behaviour,
             )
         return XmppClient(self._reactor, client, channel, rng=self._rng, capture=self._capture)
@@ -255,7 +257,10 @@ class Agent:
         if recompute:
             began = self._reactor.seconds()
             self.oper.recompute(self.graph)
-            self.controller.use_hold_time(self.oper.configuration.globals.hold_time)
+            found = self.oper.configuration.globals
+            self.controller.use_hold_time(found.hold_time)
+            self.controller.use_dscp(found.dscp)
+            self.name_servers.use_dscp(found.dscp)
             self._cost = min(self._reactor.seconds() - began, LONGEST_WAIT)
             self.name_servers.update(self.oper)
         else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from contrail_emulator.base.behaviour import CONTRAIL, Behaviour
+from contrail_emulator.control.xmpp.framing import DEFAULT_MAX_STANZA
 from contrail_emulator.control.xmpp.tls import TlsSettings
 
 
@@ -43,7 +44,8 @@ class AgentSettings:
     `tunnel_address` is the router id: the next hop that is advertised and the source of tunnels. `bind_address` is
     where sockets are opened (default: the tunnel address). A port of 0 takes a free one; `None` opens nothing.
     `max_vm_flows` limits the flows of one interface, 0 does not. `tls` and `dns_tls` are for the sessions to control
-    nodes and to name servers: the agent's own certificate, and the authority that theirs must be of.
+    nodes and to name servers: the agent's own certificate, and the authority that theirs must be of. `max_stanza`, in
+    bytes, ends a session to who sends more at once.
     """
 
     name: str
@@ -64,6 +66,7 @@ class AgentSettings:
     subcluster_name: str = ""
     tls: TlsSettings | None = None
     dns_tls: TlsSettings | None = None
+    max_stanza: int = DEFAULT_MAX_STANZA
     vhost_mac: bytes = b""
     underlay_gateway: str = ""
     underlay_prefix_length: int = 24

@@ -26,6 +26,7 @@ from contrail_emulator.config.backends import (
 )
 from contrail_emulator.config.tls import TlsFiles
 from contrail_emulator.control.node import ControlSettings
+from contrail_emulator.control.xmpp.framing import DEFAULT_MAX_STANZA, MAX_HANDSHAKE
 from contrail_emulator.control.xmpp.tls import TlsSettings
 from contrail_emulator.dns.settings import DnsSettings
 
@@ -122,14 +123,11 @@ AGENT_KNOWN: Table = MappingProxyType(
     }
 )
 
-CONTROL_NOT_DONE = (
-    ("DEFAULT", "gr_helper_bgp_disable"),
-    ("DEFAULT", "gr_helper_xmpp_disable"),
-    ("DEFAULT", "mvpn_ipv4_enable"),
-)
+CONTROL_NOT_DONE = (("DEFAULT", "mvpn_ipv4_enable"),)
 CONFIG_NOT_DONE = (("DEFAULTS", "reset_config"), ("DEFAULTS", "wipe_config"))
 AGENT_NOT_DONE = (("DEFAULT", "simulate_evpn_tor"), ("DEFAULT", "mvpn_ipv4_enable"))
 
+LARGEST_STANZA = 1 << 30
 THRIFT_PORTS: Mapping[int, int] = MappingProxyType({9160: 9042, 9161: 9041})
 """An older file names Cassandra's Thrift port: where the same installation has CQL (reference/config.md 1.1)."""
 _LEVELS: Mapping[str, str] = MappingProxyType(
@@ -197,6 +195,9 @@ def control_conf(conf: ConfFile) -> ControlConf:
         introspect_port=conf.port("DEFAULT", "http_server_port", 8083),
         introspect_address=bind,
         tls=_xmpp_tls(conf, "xmpp_auth_enable"),
+        max_stanza=_max_stanza(conf),
+        bgp_helper=not conf.boolean("DEFAULT", "gr_helper_bgp_disable", False),
+        xmpp_helper=not conf.boolean("DEFAULT", "gr_helper_xmpp_disable", False),
     )
     database = ConfigDbSettings.from_conf(conf, host)
     warnings = (*_unverified(database), *_warnings(conf, CONTROL_KNOWN, CONTROL_NOT_DONE))
@@ -214,6 +215,7 @@ def dns_conf(conf: ConfFile) -> DnsConf:
         host_ip=host,
         forwarders=_resolvers(Path("/etc/resolv.conf"), {host, bind}),
         tls=_xmpp_tls(conf, "xmpp_dns_auth_enable"),
+        max_stanza=_max_stanza(conf),
     )
     introspect = (bind, conf.port("DEFAULT", "http_server_port", 8092))
     database = ConfigDbSettings.from_conf(conf, host)
@@ -299,6 +301,7 @@ def agent_conf(conf: ConfFile) -> AgentConf:
         subcluster_name=conf.text("CONTROL-NODE", "subcluster_name"),
         tls=_xmpp_tls(conf, "xmpp_auth_enable"),
         dns_tls=_xmpp_tls(conf, "xmpp_dns_auth_enable"),
+        max_stanza=_max_stanza(conf),
         underlay_gateway=gateways[0] if gateways else "",
         underlay_prefix_length=int(length or 32),
         timers=_timers(conf),
@@ -326,6 +329,11 @@ def _addresses(conf: ConfFile) -> tuple[str, str]:
     """
     given = conf.address("DEFAULT", "hostip", "")
     return (given, given) if given else (_own_address(), "127.0.0.1")
+
+
+def _max_stanza(conf: ConfFile) -> int:
+    """Bytes that a peer may send before its stanza ends."""
+    return conf.integer("EMULATOR", "xmpp_max_stanza", DEFAULT_MAX_STANZA, MAX_HANDSHAKE, LARGEST_STANZA)
 
 
 def _xmpp_tls(conf: ConfFile, use: str) -> TlsSettings | None:

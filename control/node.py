@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
@@ -22,6 +22,7 @@ from contrail_emulator.control.bgp.notification import Cease
 from contrail_emulator.control.bgp.settings import PeerSettings, SpeakerSettings
 from contrail_emulator.control.bgp.speaker import Speaker
 from contrail_emulator.control.routing import CoreSettings, Encoder, InstanceSettings, RoutingCore
+from contrail_emulator.control.xmpp.framing import DEFAULT_MAX_STANZA
 from contrail_emulator.control.xmpp.server import ServerSettings
 from contrail_emulator.control.xmpp.session import Session
 from contrail_emulator.control.xmpp.stanza import Stanza
@@ -46,7 +47,9 @@ from .provision_read import Identity
 class ControlSettings:
     """One control node. `name` is its host name and that of its bgp-router; ports of 0 take free ones.
 
-    With `tls`, agents must StartTLS; certificate, key and authority are PEM files.
+    With `tls`, agents must StartTLS; certificate, key and authority are PEM files. `max_stanza`, in bytes, ends the
+    session of who sends more at once. Without `bgp_helper` or `xmpp_helper` restarting peers or agents lose
+    their routes whatever the configuration says.
     """
 
     name: str
@@ -56,6 +59,9 @@ class ControlSettings:
     introspect_port: int | None = 8083
     introspect_address: str = "127.0.0.1"
     tls: TlsSettings | None = None
+    max_stanza: int = DEFAULT_MAX_STANZA
+    bgp_helper: bool = True
+    xmpp_helper: bool = True
 
 
 class Plane:
@@ -151,6 +157,18 @@ class Plane:
             session.resume_reading()
 
 
+def _as_allowed(settings: ControlSettings, identity: Identity | None) -> Identity | None:
+    """Helper modes are on where both the configuration and the conf file have them."""
+    if identity is None:
+        return None
+    restart = identity.graceful_restart
+    return replace(
+        identity,
+        graceful_restart=replace(restart, helper=restart.helper and settings.bgp_helper),
+        xmpp_helper=identity.xmpp_helper and settings.xmpp_helper,
+    )
+
+
 def _core_settings(identity: Identity) -> CoreSettings:
     return CoreSettings(
         autonomous_system=identity.autonomous_system,
@@ -184,6 +202,7 @@ def _speaker_settings(node: ControlNode, identity: Identity) -> SpeakerSettings:
         graceful_restart=identity.graceful_restart,
         end_of_rib_timeout=identity.end_of_rib_timeout,
         admin_down=identity.admin_down,
+        dscp=node.dscp,
     )
 
 
@@ -226,7 +245,11 @@ class ControlNode:
         self.xmpp = AgentServer(
             reactor,
             ServerSettings(
-                hostname=settings.name, address=settings.address, port=settings.xmpp_port, tls=settings.tls
+                hostname=settings.name,
+                address=settings.address,
+                port=settings.xmpp_port,
+                tls=settings.tls,
+                max_stanza=settings.max_stanza,
             ),
             self,
             behaviour=behaviour,
@@ -241,6 +264,7 @@ class ControlNode:
         self._instances: dict[str, InstanceSettings] = {}
         self._peers: dict[str, PeerSettings] = {}
         self._identity: Identity | None = None
+        self.dscp = 0
         self._changing = False
         self._failure: Failure | None = None
         self._stopping = False
@@ -285,7 +309,7 @@ class ControlNode:
 
     def identity_changed(self, identity: Identity | None) -> None:
         """Who we are is new: what depends on it changes, or is taken down and put up again."""
-        self._identity = identity
+        self._identity = _as_allowed(self.settings, identity)
         if not self._changing:
             self._changing = True
             Deferred.fromCoroutine(self._change()).addErrback(self._change_failed)
@@ -293,6 +317,12 @@ class ControlNode:
     def xmpp_hold_time_changed(self, seconds: int) -> None:
         """Takes effect on live sessions (reference/xmpp.md 1.6)."""
         self.xmpp.set_hold_time(seconds)
+
+    def dscp_changed(self, dscp: int) -> None:
+        self.dscp = dscp
+        self.xmpp.set_dscp(dscp)
+        if self.plane is not None:
+            self.plane.speaker.update(_speaker_settings(self, self.plane.identity))
 
     def peer_changed(self, settings: PeerSettings) -> None:
         known = settings.name in self._peers

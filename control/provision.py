@@ -18,10 +18,12 @@ from contrail_emulator.control.routing import MASTER_INSTANCE, InstanceSettings
 from .provision_read import (
     BGP_ROUTER,
     DEFAULT_HOLD_TIME,
+    GLOBAL_QOS,
     GLOBAL_SYSTEM,
     ROUTING_INSTANCE,
     VIRTUAL_NETWORK,
     Identity,
+    read_dscp,
     read_identity,
     read_instance,
     read_peer,
@@ -36,6 +38,7 @@ class Provisioned(Protocol):
 
     def identity_changed(self, identity: Identity | None) -> None: ...
     def xmpp_hold_time_changed(self, seconds: int) -> None: ...
+    def dscp_changed(self, dscp: int) -> None: ...
     def peer_changed(self, settings: PeerSettings) -> None: ...
     def peer_removed(self, name: str) -> None: ...
     def instance_changed(self, settings: InstanceSettings) -> None: ...
@@ -50,6 +53,7 @@ class Provisioner:
     def __init__(self, graph: Graph, hostname: str, told: Provisioned) -> None:
         self.identity: Identity | None = None
         self.xmpp_hold_time = DEFAULT_HOLD_TIME
+        self.dscp = 0
         self.peers: dict[str, PeerSettings] = {}
         self.instances: dict[str, InstanceSettings] = {}
         self._graph = graph
@@ -60,6 +64,7 @@ class Provisioner:
         self._unsubscribe = graph.subscribe(self._changed)
         self._evaluate_identity()
         self._evaluate_hold_time()
+        self._evaluate_dscp()
         self._evaluate_instances([node.name for node in graph.nodes(ROUTING_INSTANCE)])
         self._evaluate_peers()
 
@@ -69,10 +74,11 @@ class Provisioner:
 
     def _changed(self, changes: Changes) -> None:
         instances: dict[str, None] = {}
-        routers = system = False
+        routers = system = marks = False
         for node in changes.touched():
             routers = routers or node.type in (BGP_ROUTER, "bgp-peering")
             system = system or node.type == GLOBAL_SYSTEM
+            marks = marks or node.type == GLOBAL_QOS
             instances.update(dict.fromkeys(_instances_near(node)))
         for link in changes.unlinked:
             for end in (link.left, link.right):
@@ -81,6 +87,8 @@ class Provisioner:
             self._evaluate_identity()
         if system:
             self._evaluate_hold_time()
+        if marks:
+            self._evaluate_dscp()
         if instances:
             self._evaluate_instances(instances)
         if routers or system:
@@ -97,6 +105,12 @@ class Provisioner:
         if seconds != self.xmpp_hold_time:
             self.xmpp_hold_time = seconds
             self._told.xmpp_hold_time_changed(seconds)
+
+    def _evaluate_dscp(self) -> None:
+        dscp = self._quietly("control-traffic-dscp", lambda: read_dscp(self._graph)) or 0
+        if dscp != self.dscp:
+            self.dscp = dscp
+            self._told.dscp_changed(dscp)
 
     def _evaluate_instances(self, names: Iterable[str]) -> None:
         for name in names:

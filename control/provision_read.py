@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any
 
+from contrail_emulator.base.traffic_class import MAX_DSCP
 from contrail_emulator.config.graph import Graph, Node
 from contrail_emulator.control.bgp import ext_community
 from contrail_emulator.control.bgp.family import Family
@@ -19,6 +20,7 @@ DEFAULT_FAMILIES = (Family.INET, Family.INET_VPN)
 DEFAULT_HOLD_TIME = 90
 ROUTING_INSTANCE, BGP_ROUTER, VIRTUAL_NETWORK = "routing-instance", "bgp-router", "virtual-network"
 GLOBAL_SYSTEM = "global-system-config"
+GLOBAL_QOS = "global-qos-config"
 NO_RESTART = GracefulRestartSettings(time=0, long_lived_time=0)
 PRIVATE_AS_ACTIONS = ("", "remove", "remove-all", "replace-all")
 Value = Mapping[str, Any]
@@ -104,8 +106,22 @@ def read_xmpp_hold_time(graph: Graph) -> int:
     return int(convergence.get("xmpp_hold_time") or DEFAULT_HOLD_TIME)
 
 
+def read_dscp(graph: Graph) -> int:
+    """What control traffic is marked with (reference/bgp.md 1.8). Raises ValueError for what is no DSCP."""
+    marks: Value = _only(graph, GLOBAL_QOS).get("control_traffic_dscp") or {}
+    dscp = int(marks.get("control") or 0)
+    if not 0 <= dscp <= MAX_DSCP:
+        raise ValueError(f"control_traffic_dscp: control: {dscp}: expected 0 to {MAX_DSCP}")
+    return dscp
+
+
 def _system(graph: Graph) -> Value:
-    node = next((node for node in graph.nodes(GLOBAL_SYSTEM) if node.present), None)
+    return _only(graph, GLOBAL_SYSTEM)
+
+
+def _only(graph: Graph, type_name: str) -> Value:
+    """The properties of the object of a type of which there is one."""
+    node = next((node for node in graph.nodes(type_name) if node.present), None)
     return node.properties if node is not None else {}
 
 

@@ -76,6 +76,7 @@ class DnsServer:
             jid=DNS_JID,
             hold_time=settings.hold_time,
             tls=settings.tls,
+            max_stanza=settings.max_stanza,
         )
         self._xmpp = XmppServer(reactor, xmpp, self, capture=capture)
         self._sessions: dict[str, Session] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from contrail_emulator.control.xmpp.framing import DEFAULT_MAX_STANZA
 from contrail_emulator.control.xmpp.names import DNS_PORT
 from contrail_emulator.control.xmpp.tls import TlsSettings
 
@@ -13,7 +14,7 @@ QUERY_PORT: Final = 53
 
 @dataclass(frozen=True, slots=True)
 class DnsSettings:
-    """Ports of 0 take free ones. Times in seconds.
+    """Ports of 0 take free ones. Times in seconds, ``max_stanza`` in bytes.
 
     ``host_ip`` is the address of ``contrail-ns`` in every zone (empty: ``address``). ``forwarders`` are asked for names
     that no view knows and for views without a next server; the real one reads them from /etc/resolv.conf.
@@ -28,3 +29,4 @@ class DnsSettings:
     forward_port: int = QUERY_PORT
     hold_time: float = 90.0
     tls: TlsSettings | None = None
+    max_stanza: int = DEFAULT_MAX_STANZA

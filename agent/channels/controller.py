@@ -40,6 +40,8 @@ class ClientLike(Protocol):
 
     def set_hold_time(self, seconds: float) -> None: ...
 
+    def set_dscp(self, dscp: int) -> None: ...
+
 
 class Controller:
     """Who is config server, who builds the tree, and what follows when a session comes or goes.
@@ -71,6 +73,7 @@ class Controller:
         self.decoder = decoder
         self._clients: dict[ControlChannel, ClientLike] = {}
         self._hold_time = settings.hold_time
+        self._dscp = 0
         self._clock = clock
         self._settings = settings
         self._oper = oper
@@ -157,6 +160,13 @@ class Controller:
             for client in self._clients.values():
                 client.set_hold_time(seconds)
 
+    def use_dscp(self, dscp: int) -> None:
+        """How all sessions are marked from now on."""
+        if dscp != self._dscp:
+            self._dscp = dscp
+            for client in self._clients.values():
+                client.set_dscp(dscp)
+
     def client_of(self, channel: ControlChannel) -> ClientLike:
         return self._clients[channel]
 
@@ -168,6 +178,8 @@ class Controller:
         client = self._clients[channel] = self._connect(channel)
         if self._hold_time != self._settings.hold_time:
             client.set_hold_time(self._hold_time)
+        if self._dscp:
+            client.set_dscp(self._dscp)
         client.start()
         return channel
 

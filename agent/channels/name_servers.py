@@ -26,6 +26,7 @@ class NameServers:
         self._ending: set[Deferred[None]] = set()
         self._servers: tuple[DnsServerAddress, ...] = settings.dns_servers
         self._opened = False
+        self._dscp = 0
 
     def open(self) -> None:
         """Connect."""
@@ -55,7 +56,16 @@ class NameServers:
             channel = DnsChannel(self._settings, server, self.records)
             self.channels.append(channel)
             client = self._clients[channel] = self._connect(channel)
+            if self._dscp:
+                client.set_dscp(self._dscp)
             client.start()
+
+    def use_dscp(self, dscp: int) -> None:
+        """How all sessions are marked from now on."""
+        if dscp != self._dscp:
+            self._dscp = dscp
+            for client in self._clients.values():
+                client.set_dscp(dscp)
 
     def update(self, oper: Oper) -> None:
         """The interfaces changed, and with them perhaps the records."""

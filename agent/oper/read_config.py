@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+from contrail_emulator.base.traffic_class import MAX_DSCP
 from contrail_emulator.config.graph import Graph, Node
 
 from .acl import AccessList, AddressMatch, Rule, Verdict
@@ -71,6 +72,7 @@ def _first(node: Node, type_name: str, via: str | None = None) -> Node | None:
 def _globals(graph: Graph) -> Globals:
     vrouter: Json = next((node.properties for node in _present(graph.nodes("global-vrouter-config"))), {})
     system: Json = next((node.properties for node in _present(graph.nodes("global-system-config"))), {})
+    marks: Json = next((node.properties for node in _present(graph.nodes("global-qos-config"))), {})
     order = [
         _ENCAPSULATIONS[name.lower()]
         for name in texts(vrouter.get("encapsulation_priorities"), "encapsulation")
@@ -103,12 +105,19 @@ def _globals(graph: Graph) -> Globals:
         link_local=services,
         graceful_restart=_graceful_restart(mapping(system.get("graceful_restart_parameters"))),
         hold_time=_hold_time(mapping(system.get("fast_convergence_parameters"))),
+        dscp=_dscp(mapping(marks.get("control_traffic_dscp"))),
     )
 
 
 def _hold_time(value: Json) -> int:
     """As the control node reads it (reference/xmpp.md 1.6): one side alone with a short one would end every session."""
     return unsigned(value.get("xmpp_hold_time"), 16) if boolean(value.get("enable"), False) else 0
+
+
+def _dscp(value: Json) -> int:
+    """0 for what is no DSCP."""
+    dscp = unsigned(value.get("control"), 8)
+    return dscp if dscp <= MAX_DSCP else 0
 
 
 def _graceful_restart(value: Json) -> GracefulRestart:

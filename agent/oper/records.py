@@ -50,7 +50,10 @@ class LinkLocalService:
 
 @dataclass(frozen=True, slots=True)
 class Globals:
-    """global-vrouter-config and global-system-config. `hold_time` of XMPP in seconds; 0 keeps the agent's own."""
+    """global-vrouter-config, global-system-config and global-qos-config.
+
+    `hold_time` of XMPP in seconds; 0 keeps the agent's own. `dscp` marks what goes to control nodes and name servers.
+    """
 
     encapsulations: tuple[Encap, ...] = ()
     vxlan_configured: bool = False
@@ -59,6 +62,7 @@ class Globals:
     link_local: tuple[LinkLocalService, ...] = ()
     graceful_restart: GracefulRestart = GracefulRestart()
     hold_time: int = 0
+    dscp: int = 0
 
 
 @dataclass(frozen=True, slots=True)

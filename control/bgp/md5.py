@@ -1,7 +1,6 @@
-"""TCP MD5 signatures (RFC 2385) and traffic class on a socket, as Linux offers them (tcp(7): TCP_MD5SIG).
+"""TCP MD5 signatures (RFC 2385) on a socket, as Linux offers them (tcp(7): TCP_MD5SIG).
 
-A socket of IPv6 may carry IPv4, when it was accepted on `::`: the kernel wants mapped addresses there, and marks such
-packets by the IPv4 option.
+A socket of IPv6 may carry IPv4, when it was accepted on `::`: the kernel wants mapped addresses there.
 """
 
 from __future__ import annotations
@@ -45,10 +44,3 @@ def set_md5(sock: socket.socket, address: str, key: str | None) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, TCP_MD5SIG, md5_option(address, (key or "").encode()))
     except OSError as error:
         raise Md5Error(f"TCP MD5 for {address}: {error.strerror}") from error
-
-
-def set_dscp(sock: socket.socket, dscp: int) -> None:
-    """Mark outgoing packets with a DSCP of 0 to 63."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)

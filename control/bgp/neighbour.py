@@ -15,13 +15,14 @@ from twisted.python.failure import Failure
 from contrail_emulator.base.behaviour import Behaviour
 from contrail_emulator.base.capture import capture_factory
 from contrail_emulator.base.pcap import Capture
+from contrail_emulator.base.traffic_class import set_dscp
 
 from . import outputs, rows, sent, update
 from .counters import Counters
 from .family import Family
 from .fsm import State
 from .handler import Handler
-from .md5 import Md5Error, set_dscp
+from .md5 import Md5Error
 from .negotiation import Negotiated
 from .notification import Cease
 from .peer import PeerCore

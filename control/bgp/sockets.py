@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from .md5 import set_dscp, set_md5
+from contrail_emulator.base.traffic_class import set_dscp
+
+from .md5 import set_md5
 
 SEND_BUFFER = 128 * 1024
 """Kernel send buffer in bytes: small, so that a keepalive does not wait behind megabytes for a slow reader."""

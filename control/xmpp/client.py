@@ -22,7 +22,7 @@ from .deadline_timer import DeadlineTimer
 from .framing import DEFAULT_MAX_STANZA
 from .names import CONTROL_NODE_JID, CONTROL_PORT
 from .session import Handler, Session
-from .socket_options import set_no_delay, set_timeouts
+from .socket_options import set_no_delay, set_timeouts, set_traffic_class
 from .states import Event, State
 from .stream import open_bytes
 from .tls import TlsContext, TlsSettings
@@ -69,6 +69,8 @@ class ClientSession(Session):
         found = getattr(self.transport, "socket", None)
         set_no_delay(found)
         set_timeouts(found, self.client.settings.tcp_hold_time)
+        if self.client.dscp:
+            set_traffic_class(found, self.client.dscp)
         self.client.connected(self)
 
     def _lost(self) -> None:
@@ -135,6 +137,7 @@ class XmppClient:
         self._open_sessions: set[ClientSession] = set()
         self._idle: list[Deferred[None]] = []
         self.last_error = ""
+        self.dscp = 0
 
     # --- What an agent uses -------------------------------------------------------------------------------------------
 
@@ -165,6 +168,12 @@ class XmppClient:
         """Change the hold time, also of the live session."""
         self.carry_out(self.core.set_hold_time(seconds, self.reactor.seconds()))
 
+    def set_dscp(self, dscp: int) -> None:
+        """Mark what the sessions send with this DSCP from now on."""
+        self.dscp = dscp
+        if self._session is not None:
+            set_traffic_class(getattr(self._session.transport, "socket", None), dscp)
+
     def rows(self) -> dict[str, object]:
         """For introspection."""
         session = {} if self._session is None else self._session.rows()
@@ -175,6 +184,7 @@ class XmppClient:
             "substate": self.core.state.substate,
             "attempts": self.core.attempts,
             "flaps": self.core.flaps,
+            "dscp": self.dscp,
             "last_error": self.last_error,
         }
 

@@ -20,7 +20,7 @@ from .framing import DEFAULT_MAX_STANZA
 from .names import CONTROL_NODE_JID, CONTROL_PORT
 from .server_fsm import ServerCore
 from .session import Handler, Session
-from .socket_options import set_no_delay, set_timeouts
+from .socket_options import set_no_delay, set_timeouts, set_traffic_class
 from .stanza import StanzaParser
 from .states import Event
 from .stream import StreamOpen
@@ -67,6 +67,8 @@ class ServerSession(Session):
         found = getattr(self.transport, "socket", None)
         set_no_delay(found)
         set_timeouts(found, self._server.settings.tcp_hold_time)
+        if self._server.dscp:
+            set_traffic_class(found, self._server.dscp)
         self._server.accepted(self)
         self.handle(Event.ACCEPTED)
 
@@ -110,6 +112,7 @@ class XmppServer:
         self.subcluster = settings.subcluster
         """Likewise."""
         self.hold_time = settings.hold_time
+        self.dscp = 0
         self.tls_context = None if settings.tls is None else TlsContext(settings.tls, server=True)
         self.parser = StanzaParser()
         self.refused = 0
@@ -154,6 +157,12 @@ class XmppServer:
         self.hold_time = seconds
         for session in list(self._connections):
             session.set_hold_time(seconds)
+
+    def set_dscp(self, dscp: int) -> None:
+        """Mark what all sessions send with this DSCP from now on."""
+        self.dscp = dscp
+        for session in list(self._connections):
+            set_traffic_class(getattr(session.transport, "socket", None), dscp)
 
     def clear(self, reason: str) -> None:
         """Close all sessions (a control node does so when its router id, ASN, … change: 1.7)."""

@@ -1,7 +1,9 @@
-"""Socket options of a session: TCP keepalive and user timeout (reference/xmpp.md 1.6), and no delay."""
+"""Socket options of a session: TCP keepalive and user timeout (reference/xmpp.md 1.6), no delay, traffic class."""
 
 import socket
 from typing import Final
+
+from contrail_emulator.base.traffic_class import set_dscp
 
 KEEPALIVE_IDLE: Final = 5
 KEEPALIVE_INTERVAL: Final = 3
@@ -13,6 +15,12 @@ def set_no_delay(found: object) -> None:
     acknowledgement of what came before it, 40 ms later. Not a socket: nothing."""
     if isinstance(found, socket.socket):
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def set_traffic_class(found: object, dscp: int) -> None:
+    """A DSCP of 0 to 63 for what we send. Not a socket: nothing."""
+    if isinstance(found, socket.socket):
+        set_dscp(found, dscp)
 
 
 def set_timeouts(found: object, tcp_hold_time: float) -> None:

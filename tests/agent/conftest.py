@@ -206,9 +206,13 @@ class FakeClient:
         self.name = name
         self.session: FakeSession | None = None
         self.hold_time: float = 0
+        self.dscp = 0
 
     def set_hold_time(self, seconds: float) -> None:
         self.hold_time = seconds
+
+    def set_dscp(self, dscp: int) -> None:
+        self.dscp = dscp
 
     def start(self) -> None:
         self.node.clients.append(self)

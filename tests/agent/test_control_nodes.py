@@ -400,6 +400,18 @@ def test_agents_of_one_process_share_what_is_read(world: Any, config: Any, new_c
     assert route(first, "10.1.0.9/32").paths[0].attributes is route(second, "10.1.0.9/32").paths[0].attributes
 
 
+def test_the_traffic_class_follows_configuration(world: Any, config: Any, new_config: Any) -> None:
+    start(world, config)
+    (client,) = world.nodes[0].clients
+    name = "default-global-system-config:default-global-qos-config"
+    for marks, wanted in (({"control": 56}, 56), ({"control": 64}, 0), ({"control": "7"}, 7), ({}, 0)):
+        change = new_config()
+        change.node("global-qos-config", name, control_traffic_dscp=marks)
+        world.nodes[0].reconfigure("compute-1", change)
+        world.run(1)
+        assert client.dscp == wanted
+
+
 def test_the_hold_time_follows_configuration(world: Any, config: Any, new_config: Any) -> None:
     """What is not enabled does not count: then it is the agent's own."""
     start(world, config)

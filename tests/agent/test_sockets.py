@@ -22,6 +22,7 @@ from contrail_emulator.control.xmpp import pubsub
 from contrail_emulator.control.xmpp.server import ServerSettings, XmppServer
 
 RED = "default-domain:demo:red"
+PATIENCE = 60
 Until = Callable[[Callable[[], object]], None]
 
 
@@ -38,9 +39,9 @@ def reactor() -> Iterator[Any]:
 @pytest.fixture
 def until(reactor: Any) -> Until:
     def turn(holds: Callable[[], object]) -> None:
-        deadline = reactor.seconds() + 8
+        deadline = reactor.seconds() + PATIENCE
         while not holds():
-            assert reactor.seconds() < deadline, "nothing happened for eight seconds"
+            assert reactor.seconds() < deadline, f"nothing happened for {PATIENCE} seconds"
             reactor.iterate(0.01)
 
     return turn

@@ -76,14 +76,14 @@ class Transport(StringTransport):
 class Site:
     """A node on a reactor in memory."""
 
-    def __init__(self, behaviour: Behaviour = CONTRAIL, tls: TlsSettings | None = None) -> None:
+    def __init__(self, behaviour: Behaviour = CONTRAIL, tls: TlsSettings | None = None, **more: Any) -> None:
         memory: Any = MemoryReactorClock
         self.reactor = memory()
         self.client = FakeClient()
         client: Any = self.client
         self.node = ControlNode(
-            self.reactor, ControlSettings(name="control-1", introspect_port=None, tls=tls), client, load_schema(),
-            rng=Random(1), behaviour=behaviour,
+            self.reactor, ControlSettings(name="control-1", introspect_port=None, tls=tls, **more), client,
+            load_schema(), rng=Random(1), behaviour=behaviour,
         )  # fmt: skip
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -238,6 +238,46 @@ def test_the_hold_time_changes_on_live_sessions(site: Site) -> None:
     assert introspect.agents(site.node)[0]["session"]["hold_time"] == 9
     site.reactor.advance(9)
     assert agent.disconnecting
+
+
+@pytest.mark.parametrize("bgp", [True, False])
+@pytest.mark.parametrize("xmpp", [True, False])
+def test_helper_modes_are_on_where_both_configuration_and_conf_file_have_them(bgp: bool, xmpp: bool) -> None:
+    site = Site(bgp_helper=bgp, xmpp_helper=xmpp)
+    site.run(site.node.start())
+    wanted = {"enable": True, "bgp_helper_enable": True, "xmpp_helper_enable": True}
+    site.configure(system={"graceful_restart_parameters": wanted})
+    plane = site.node.plane
+    assert plane is not None and plane.speaker.settings.graceful_restart.enabled
+    assert plane.speaker.settings.graceful_restart.helper is bgp
+    assert site.node.xmpp.graceful_restart_helper is xmpp
+    site.configure()
+    assert site.node.plane is not plane, "graceful restart is off for everybody"
+    assert not site.node.xmpp.graceful_restart_helper
+
+
+def test_a_stanza_longer_than_the_settings_allow_ends_the_session() -> None:
+    site = Site(max_stanza=100_000)
+    site.run(site.node.start())
+    site.configure()
+    agent = site.agent()
+    agent.protocol.dataReceived(b"<iq " + b"x" * 99_000)
+    site.reactor.advance(0.01)
+    assert not agent.disconnecting
+    agent.protocol.dataReceived(b"x" * 2_000)
+    site.reactor.advance(0.01)
+    assert agent.disconnecting
+
+
+def test_the_traffic_class_changes_on_live_sessions(site: Site) -> None:
+    agent, plane, peer = site.agent(), site.node.plane, site.neighbour("inside", 64512)
+    marks = {"control_traffic_dscp": {"control": 56, "analytics": 40}}
+    site.client.graph.put("global-qos-config", "default-global-system-config:default-global-qos-config", marks)
+    site.reactor.advance(0.01)
+    assert plane is not None and site.node.plane is plane and not agent.disconnecting and cease(peer) is None
+    assert plane.speaker.settings.dscp == site.node.xmpp.dscp == 56
+    site.configure(hold_time=30)
+    assert plane.speaker.settings.dscp == 56
 
 
 @pytest.mark.parametrize("behaviour", [CONTRAIL, RFC], ids=["contrail", "rfc"])

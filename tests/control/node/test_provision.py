@@ -43,6 +43,9 @@ class Told:
         self.log.append(f"hold {seconds}")
         self.hold_time = seconds
 
+    def dscp_changed(self, dscp: int) -> None:
+        self.log.append(f"dscp {dscp}")
+
     def peer_changed(self, settings: PeerSettings) -> None:
         self.log.append(f"peer {settings.name}")
         self.peers[settings.name] = settings
@@ -307,6 +310,22 @@ def test_helper_mode_needs_all_it_needs() -> None:
     assert not helper(enable=True, xmpp_helper_enable=True, restart_time=0, long_lived_restart_time=0)
     assert not helper(enable=False, xmpp_helper_enable=True)
     assert not helper(enable=True, bgp_helper_enable=True)
+
+
+def test_the_traffic_class_of_control_traffic() -> None:
+    graph, told = provisioned(*STEPS[:2])
+    told.news()
+
+    def put(**marks: object) -> list[str]:
+        graph.put("global-qos-config", "default-global-system-config:qos", {"control_traffic_dscp": marks})
+        return told.news()
+
+    assert put(control=56, analytics=40) == ["dscp 56"]
+    assert put(control=56, analytics=30) == []
+    assert put(control=64) == ["dscp 0"], "no DSCP is none"
+    assert put(control=7) == ["dscp 7"]
+    graph.remove("global-qos-config", "default-global-system-config:qos")
+    assert told.news() == ["dscp 0"]
 
 
 def test_the_xmpp_hold_time_is_no_part_of_the_identity() -> None:
