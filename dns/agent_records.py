@@ -42,6 +42,9 @@ class AgentRecords:
         self._behaviour = behaviour
         self._owner: dict[AgentRecord, str] = {}
         self._of_source: dict[str, dict[AgentRecord, None]] = {}
+        self.unserved = 0
+        """Statements that no zone could take, since the start; the first of a session is logged."""
+        self._told_of: set[str] = set()
 
     def update(self, source: str, message: DnsUpdate) -> None:
         """Take an update from an agent. One without server or zone is ignored."""
@@ -56,6 +59,7 @@ class AgentRecords:
 
     def forget(self, source: str) -> int:
         """The session is over: take away what the agent still owns; gives how many records that were."""
+        self._told_of.discard(source)
         records = self._of_source.pop(source, {})
         for record in records:
             del self._owner[record]
@@ -93,12 +97,15 @@ class AgentRecords:
         )
         statement = server.state(record.key, data, source, from_agent=True)
         if statement.reason and server.installed:
-            self.log.info(
-                "record {name} of {source} is not served: {reason}",
-                name=entry.name,
-                source=source,
-                reason=statement.reason,
-            )
+            self.unserved += 1
+            if source not in self._told_of:
+                self._told_of.add(source)
+                self.log.info(
+                    "record {name} of {source} is not served: {reason} (more of this session are only counted)",
+                    name=entry.name,
+                    source=source,
+                    reason=statement.reason,
+                )
 
     def _delete(self, source: str, fq_name: str, zone: str, entry: DnsEntry) -> None:
         for record in self._matching(source, fq_name, zone, entry):

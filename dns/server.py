@@ -115,6 +115,7 @@ class DnsServer:
             "send_errors": self._datagrams.send_errors,
             "forwards_waiting": self._forwarder.waiting,
             "agents_refused": self._xmpp.refused,
+            "agent_records_unserved": self.agent_records.unserved,
         }
 
     @property

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 from twisted.names import dns
 
 from contrail_emulator.base.behaviour import CONTRAIL
@@ -161,3 +162,16 @@ def test_any_history_leaves_no_more_than_what_is_owned(history: list[tuple[str, 
     for source in (ONE, TWO):
         records.forget(source)
     assert [server.fq_name for server in views] == [V1] and not views.ensure(V1).statements
+
+
+def test_what_cannot_be_served_is_logged_once_a_session_and_counted(views: Views, records: AgentRecords) -> None:
+    with capturedLogs() as logs:
+        for name in ("a", "b", "c"):
+            records.update(ONE, update(add(name, data="no address")))
+        records.update(TWO, update(add("d", data="no address")))
+    assert [event["source"] for event in logs] == [ONE, TWO] and records.unserved == 4
+    records.forget(ONE)
+    with capturedLogs() as logs:
+        records.update(ONE, update(add("a", data="no address"), add("vm")))
+    assert [(event["name"], bool(event["reason"])) for event in logs] == [("a", True)]
+    assert served(views) == [("vm", "10.1.0.3", 60, ONE)]
