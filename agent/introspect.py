@@ -46,6 +46,7 @@ def pages(agent: Agent) -> list[Page]:
             "routes",
             lambda arguments: routes(agent, arguments),
             "Routes: ?vrf=NAME&table=inet|inet6|evpn|bridge&prefix=",
+            ("vrf", "table", "prefix"),
         ),
         Page("nexthops", lambda _: next_hops(agent), "Next hops and who holds them"),
         Page("labels", lambda _: labels(agent), "MPLS labels of this router"),

@@ -41,11 +41,15 @@ class PageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: its name in the path, what gives its content (a value or a Deferred), and a line about it."""
+    """One page: its name in the path, what gives its content (a value or a Deferred), and a line about it.
+
+    `arguments` are those it takes, None takes any; others are an error of the asker.
+    """
 
     name: str
     rows: Callable[[Arguments], JSON]
     summary: str = ""
+    arguments: tuple[str, ...] | None = ()
 
 
 class Introspect:
@@ -129,7 +133,11 @@ class Introspect:
         known = self._pages.get(page)
         if known is None:
             raise PageError(f"no page {page!r}; there are {', '.join(self._pages)}", 404)
-        answer: Deferred[JSON] = maybeDeferred(known.rows, _arguments(request))
+        arguments = _arguments(request)
+        if known.arguments is not None and not arguments.keys() <= set(known.arguments):
+            strange = ", ".join(sorted(arguments.keys() - set(known.arguments)))
+            raise PageError(f"{page}: unknown: {strange}; expected {', '.join(known.arguments) or 'no arguments'}")
+        answer: Deferred[JSON] = maybeDeferred(known.rows, arguments)
         answer.addCallback(_dump)
         answer.addErrback(self._broken, page)
         answer.addCallback(_typed_as(request, b"application/json"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Arguments = Mapping[str, str]
 Row = dict[str, Any]
 MAX_ROUTES = 10_000
+YES, NO = ("1", "true", "yes"), ("", "0", "false", "no")
 
 
 def pages(node: ControlNode) -> Sequence[Page]:
@@ -25,9 +26,15 @@ def pages(node: ControlNode) -> Sequence[Page]:
             "routes",
             lambda arguments: routes(node, arguments),
             "routes?table=…&prefix=…&longer=true&longest=true&source=…&protocol=…",
+            ("table", "prefix", "longer", "longest", "source", "protocol"),
         ),
         Page("tables", lambda arguments: tables(node), "tables: prefixes and paths"),
-        Page("config", lambda arguments: config(node, arguments), "configuration graph: nodes?type=…&name=…"),
+        Page(
+            "config",
+            lambda arguments: config(node, arguments),
+            "configuration graph: config?type=…&name=…",
+            ("type", "name"),
+        ),
         Page(
             "update-groups", lambda arguments: update_groups(node), "update groups: members, pending routes, messages"
         ),
@@ -82,7 +89,10 @@ def routes(node: ControlNode, arguments: Arguments) -> list[Row]:
 
 
 def _flag(arguments: Arguments, name: str) -> bool:
-    return arguments.get(name, "").lower() in ("1", "true", "yes")
+    given = arguments.get(name, "").lower()
+    if given not in (*YES, *NO):
+        raise PageError(f"{name}={given}: expected true or false")
+    return given in YES
 
 
 def tables(node: ControlNode) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -16,11 +17,15 @@ SUMMARIES: Final = {
     "agents": "sessions of agents",
     "counters": "questions, answers by rcode, oddities",
 }
+ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {"records": ("virtual_dns",)}
 
 
 def pages(server: DnsServer) -> list[Page]:
     """One page each for what DnsServer.rows knows."""
-    return [Page(name, partial(_rows, server, name), summary) for name, summary in SUMMARIES.items()]
+    return [
+        Page(name, partial(_rows, server, name), summary, ARGUMENTS.get(name, ()))
+        for name, summary in SUMMARIES.items()
+    ]
 
 
 def register_metrics(server: DnsServer, metrics: Metrics) -> None:

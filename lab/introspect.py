@@ -23,7 +23,10 @@ def lab_pages(lab: Lab) -> Sequence[Page]:
     return (
         Page("status", lambda arguments: asdict(lab.status()), "sessions, and what is still awaited"),
         Page(
-            "ping", lambda arguments: Deferred.fromCoroutine(_ping(lab, arguments)), "ping?machine=…&address=…&count=…"
+            "ping",
+            lambda arguments: Deferred.fromCoroutine(_ping(lab, arguments)),
+            "ping?machine=…&address=…&count=…",
+            ("machine", "address", "count"),
         ),
     )
 

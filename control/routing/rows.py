@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from .core import RoutingCore
     from .groups import UpdateGroup
     from .instance import Instance
-    from .table import Table
+    from .table import Route, Table
 
 Row = dict[str, Any]
 
+RD_BYTES = 8
 _ORIGINS = ("igp", "egp", "incomplete")
 _VPN = (Family.INET_VPN, Family.INET6_VPN)
 _IPV6 = (Family.INET6, Family.INET6_VPN)
@@ -42,7 +43,7 @@ def route_rows(
     protocol: str | None,
     longest: bool = False,
 ) -> Iterator[Row]:
-    """The routes of a table that have paths, with the paths that `source` and `protocol` leave over.
+    """The routes of a table that have paths, by prefix, with the paths that `source` and `protocol` leave over.
 
     `prefix` is a printed prefix, and selects it alone; for unicast tables it may go without RD, and `longer` or
     `shorter` select what it contains or is contained in as well. `longest` selects the longest match: of what `shorter`
@@ -80,7 +81,7 @@ def _matching(
     if wanted is None and prefix is not None and (longer or shorter):
         raise ValueError(f"not a prefix: {prefix!r}")
     search = re.compile(pattern).search if pattern is not None else None
-    for route in list(table.routes.values()):
+    for route in sorted(table.routes.values(), key=_order(table.family)):
         if route.best is None:
             continue
         text = codec.text(route.key)
@@ -99,6 +100,14 @@ def _matching(
         ]
         if paths:
             yield {"prefix": text, "last_modified": route.best.arrival.modified, "paths": paths}
+
+
+def _order(family: Family) -> Callable[[Route], Any]:
+    """RD, address and prefix length of unicast routes, whose keys have the length before the address."""
+    if family not in _UNICAST:
+        return lambda route: route.key
+    length = RD_BYTES if family in _VPN else 0
+    return lambda route: (route.key[:length], route.key[length + 1 :], route.key[length])
 
 
 def _network(text: str) -> IPv4Network | IPv6Network | None:

@@ -27,11 +27,11 @@ def picky(arguments: Any) -> Any:
 
 
 PAGES = [
-    Page("neighbors", lambda arguments: [dict(arguments)], "who <we> talk to & how"),
+    Page("neighbors", lambda arguments: [dict(arguments)], "who <we> talk to & how", None),
     Page("later", lambda arguments: succeed([1])),
     Page("later-broken", lambda arguments: fail(RuntimeError("later"))),
     Page("broken", broken),
-    Page("picky", picky),
+    Page("picky", picky, "", ("table",)),
     Page("odd", lambda arguments: {"address": IPv4Address("TCP", "10.0.0.1", 1)}),
     Page('a/"b<', lambda arguments: []),
 ]
@@ -98,6 +98,8 @@ def test_a_page_gets_its_arguments_and_answers_json(introspect: Introspect) -> N
         ("/nowhere", 404, "Not Found"),
         ("/json/", 404, "Not Found"),
         ("/json/picky", 400, "table: expected a name"),
+        ("/json/picky?tabel=a&b=1", 400, "picky: unknown: b, tabel; expected table"),
+        ("/json/broken?a=1", 400, "broken: unknown: a; expected no arguments"),
         ("/json/neighbors?a=%FF", 400, "arguments: expected UTF-8 text"),
         ("/Snh_BgpNeighborReq", 404, "no typed XML pages"),
     ],

@@ -124,6 +124,20 @@ def test_filters(filled: Bench, query: dict[str, Any], expected: list[str]) -> N
     assert prefixes(filled, "blue.inet.0", **query) == expected
 
 
+def test_routes_come_by_prefix_whatever_came_first(bench: Bench) -> None:
+    router = bench.ebgp("gateway")
+    wanted = ["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/24", "10.0.1.0/24", "10.1.0.0/16", "100.0.0.0/8"]
+    for text in wanted[1::2] + wanted[::2]:
+        bench.core.update("inet.0", router, bench.prefix(text), bench.attributes())
+        for distinguisher in ("65001:2", "65001:1"):
+            key = bench.vpn(distinguisher, text)
+            bench.core.update("bgp.l3vpn.0", router, key, bench.attributes(), b"\x00\x10\x01")
+    bench.flush()
+    assert [row["prefix"] for row in bench.core.rows("inet.0")] == wanted
+    vpn = [f"65001:{number}:{text}" for number in (1, 2) for text in wanted]
+    assert [row["prefix"] for row in bench.core.rows("bgp.l3vpn.0")] == vpn
+
+
 def test_vpn_prefixes_with_and_without_rd(filled: Bench) -> None:
     assert prefixes(filled, "bgp.l3vpn.0", prefix="10.1.0.0/16") == ["65001:1:10.1.0.0/16"]
     assert len(prefixes(filled, "bgp.l3vpn.0", prefix="10.1.0.0/16", longer=True)) == 3
