@@ -169,10 +169,9 @@ class Compute:
                 raise LabError(f"machine {machine}: {error}") from error
             self._taps[machine] = tap
 
-    @property
-    def plugged(self) -> set[str]:
-        """Every machine, in memory or on a TAP device."""
-        return set(self._interfaces)
+    def has(self, machine: str) -> bool:
+        """Whether the machine is here, in memory or on a TAP device."""
+        return machine in self._interfaces
 
     def why_inactive(self, machine: str) -> str:
         """What the machine's interface still lacks."""
@@ -181,20 +180,26 @@ class Compute:
 
     def prefixes(self, instance: str) -> set[str]:
         """The IPv4 routes of an instance that traffic would use: in the data plane, or without one, the agent's."""
-        vrf = self.agent.oper.rib.vrfs.get(instance)
-        if vrf is None:
-            return set()
+        return self.tables().get(instance, set())
+
+    def tables(self) -> dict[str, set[str]]:
+        """The same of every instance: the data plane's tables are read once, and hold the routes of all."""
+        vrfs = self.agent.oper.rib.vrfs
         if self.vrouter is None:
             return {
-                f"{IPv4Address(route.key.address)}/{route.key.length}"
-                for route in vrf.inet.values()
-                if route.active is not None and isinstance(route.key, Prefix)
+                name: {
+                    f"{IPv4Address(route.key.address)}/{route.key.length}"
+                    for route in vrf.inet.values()
+                    if route.active is not None and isinstance(route.key, Prefix)
+                }
+                for name, vrf in vrfs.items()
             }
-        return {
-            f"{IPv4Address(route.prefix)}/{route.prefix_len}"
-            for route in self.vrouter.dump(InetRoute)
-            if route.vrf == vrf.index
-        }
+        found: dict[str, set[str]] = {name: set() for name in vrfs}
+        by_index = {vrf.index: found[name] for name, vrf in vrfs.items()}
+        for route in self.vrouter.dump(InetRoute):
+            if route.vrf in by_index:
+                by_index[route.vrf].add(f"{IPv4Address(route.prefix)}/{route.prefix_len}")
+        return found
 
     async def stop(self) -> None:
         for machine in self.machines.values():

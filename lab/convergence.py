@@ -6,7 +6,7 @@ Nothing here asks a daemon whether it believes to be done: what must be there fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ ESTABLISHED = "Established"
 
 def status_of(lab: Lab) -> LabStatus:
     """The lab's sessions and goals at this moment."""
-    return LabStatus(lab.reactor.seconds() - lab.started, tuple(_sessions(lab)), tuple(_goals(lab)))
+    return LabStatus(lab.reactor.seconds() - lab.started, tuple(sessions_of(lab)), tuple(_goals(lab)))
 
 
 def connected(network: Network, other: Network) -> bool:
@@ -38,17 +38,30 @@ def imported(network: Network, route: GatewayRoute) -> bool:
 
 def wanted_prefixes(lab: Lab, network: Network) -> set[str]:
     """The prefixes that an agent with a machine in `network` must have in its routing instance."""
-    wanted = set()
+    return _wanted(lab, network, _hosts(lab))
+
+
+def _hosts(lab: Lab) -> dict[str, list[str]]:
+    """The prefixes of each network's machines. Read once for all networks: there may be thousands of machines."""
+    hosts: dict[str, list[str]] = {network.name: [] for network in lab.file.networks}
     for agent in lab.file.agents:
         for machine in agent.machines:
-            if connected(network, lab.file.network(machine.network)):
-                wanted.add(f"{lab.addresses[machine.name]}/32")
+            hosts[machine.network].append(f"{lab.addresses[machine.name]}/32")
+    return hosts
+
+
+def _wanted(lab: Lab, network: Network, hosts: Mapping[str, list[str]]) -> set[str]:
+    wanted: set[str] = set()
+    for other in lab.file.networks:
+        if connected(network, other):
+            wanted.update(hosts[other.name])
     for peer in lab.file.bgp_peers:
         wanted.update(str(route.prefix) for route in peer.routes if imported(network, route))
     return wanted
 
 
-def _sessions(lab: Lab) -> Iterator[SessionStatus]:
+def sessions_of(lab: Lab) -> Iterator[SessionStatus]:
+    """The lab's sessions alone: with thousands of machines that is much less work than the goals."""
     yield from _bgp(lab)
     yield from _xmpp(lab)
     if lab.dns is not None:
@@ -133,10 +146,11 @@ def _machines(lab: Lab) -> Goal:
         compute = lab.computes.get(agent.name)
         for machine in agent.machines:
             wanted += 1
-            if compute is not None and machine.name in compute.plugged and compute.active(machine.name):
+            plugged = compute is not None and compute.has(machine.name)
+            if compute is not None and plugged and compute.active(machine.name):
                 reached += 1
             elif not missing:
-                why = compute.why_inactive(machine.name) if compute and machine.name in compute.plugged else "no agent"
+                why = compute.why_inactive(machine.name) if compute is not None and plugged else "no agent"
                 missing = f"{machine.name}: {why}"
     return Goal("machines connected", reached, wanted, missing)
 
@@ -144,15 +158,17 @@ def _machines(lab: Lab) -> Goal:
 def _agent_routes(lab: Lab) -> Goal:
     wanted = reached = 0
     missing = ""
-    needs = {network.name: wanted_prefixes(lab, network) for network in lab.file.networks}
+    hosts = _hosts(lab)
+    needs = {network.name: _wanted(lab, network, hosts) for network in lab.file.networks}
     for agent in lab.file.agents:
         compute = lab.computes.get(agent.name)
+        tables = compute.tables() if compute is not None else {}
         for name in dict.fromkeys(machine.network for machine in agent.machines):
             network = lab.file.network(name)
             if network.forwarding_mode == "l2":
                 continue
             needed = needs[name]
-            have = compute.prefixes(instance_name(lab.file, network)) if compute is not None else set()
+            have = tables.get(instance_name(lab.file, network), set())
             wanted += len(needed)
             reached += len(needed & have)
             if not missing and needed - have:

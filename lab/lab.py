@@ -36,7 +36,7 @@ from contrail_emulator.dns.settings import DnsSettings
 from . import state, wireshark
 from .compute import Compute
 from .config_node import ConfigNode
-from .convergence import status_of
+from .convergence import sessions_of, status_of
 from .errors import LabError
 from .introspect import lab_pages
 from .machine import Machine
@@ -45,9 +45,11 @@ from .objects import lab_uuid
 from .ports import PortPicker
 from .routers import KINDS, Neighbour, Router
 from .routers.fabric import GatewayFabric
-from .status import LabStatus
+from .status import LabStatus, SessionStatus
 
 POLL_SECONDS = 0.05
+PAUSE_A_SECOND = 4.0
+"""How long the lab is left alone for each second that it took to look at it: a large one has better things to do."""
 REFRESH_SECONDS = 0.25
 STOP_SECONDS = 10.0
 MAX_IN_PATH = 20
@@ -116,7 +118,7 @@ class Lab:
         for compute in self.computes.values():
             if machine in compute.machines:
                 return compute
-            if machine in compute.plugged:
+            if compute.has(machine):
                 raise LabError(f"machine {machine} is on a TAP device; what is behind it acts for itself")
         raise LabError(f"no machine is called {machine} (there is: {', '.join(self.machines) or 'none'})")
 
@@ -321,6 +323,10 @@ class Lab:
         """Sessions and goals now."""
         return status_of(self)
 
+    def sessions(self) -> tuple[SessionStatus, ...]:
+        """Sessions alone now."""
+        return tuple(sessions_of(self))
+
     async def converge(self, timeout: float, watch: Callable[[LabStatus], None] = lambda status: None) -> LabStatus:
         """Waits until every session is up and every route is where it should be; End-of-RIB timers are not waited for.
 
@@ -330,8 +336,10 @@ class Lab:
         deadline = self.reactor.seconds() + timeout
         refreshed = 0.0
         while True:
+            looked = self.reactor.seconds()
             status = self.status()
             watch(status)
+            spent = self.reactor.seconds() - looked
             if status.converged:
                 return status
             for router in self.routers.values():
@@ -343,7 +351,7 @@ class Lab:
                 refreshed = self.reactor.seconds()
                 for router in self.routers.values():
                     await router.refresh()
-            await deferLater(self.reactor, POLL_SECONDS, lambda: None)
+            await deferLater(self.reactor, max(POLL_SECONDS, PAUSE_A_SECOND * spent), lambda: None)
 
     async def wait_for(self, what: str, condition: Callable[[], bool], timeout: float) -> None:
         """Waits until `condition()` holds.

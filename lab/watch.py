@@ -51,7 +51,7 @@ class Watch:
     def _sessions(self) -> list[str]:
         """A line for each session that came up, went down, or failed for another reason than before."""
         changed = []
-        for session in self._lab.status().sessions:
+        for session in self._lab.sessions():
             now = (session.state == ESTABLISHED, session.error)
             before = self._known.setdefault(session.what, now)
             self._known[session.what] = now

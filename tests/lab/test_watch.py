@@ -30,7 +30,7 @@ class Stub:
             reactor=self.clock,
             started=0.0,
             routers={self.name: self},
-            status=lambda: LabStatus(0.0, (self._session(),)),
+            sessions=lambda: (self._session(),),
         )
         self.watch = Watch(lab, self.told.append)
 
