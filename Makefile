@@ -45,10 +45,11 @@ coverage: .venv/installed-tests
 	@$(PY) -m coverage run -m pytest
 	@.venv/bin/coverage report --skip-covered --sort=cover
 
-# A million hostile BGP messages, and the other parsers' fuzzing with a seed of its own.
+# A million hostile BGP messages, random walks through BGP sessions, and the other parsers' fuzzing with a seed of its own.
 NIGHTLY_SEED ?= $(shell date +%Y%m%d)
 nightly: .venv/installed-tests
 	@$(PY) tests/control/bgp/wire/fuzzing.py --cases 1000000 --seed $(NIGHTLY_SEED)
+	@$(PY) tests/control/bgp/session/walks.py --walks 20000 --seed $(NIGHTLY_SEED)
 	@$(PY) -m pytest -q -n 4 --timeout=600 --hypothesis-profile=nightly --hypothesis-seed=$(NIGHTLY_SEED) \
 	    tests/control tests/dns tests/vrouter_model tests/config
 
