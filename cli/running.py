@@ -15,41 +15,44 @@ from contrail_emulator.lab.checks import Check, CheckResult, checks, run
 from contrail_emulator.lab.errors import LabError
 from contrail_emulator.lab.lab import Lab
 from contrail_emulator.lab.model import LabFile
+from contrail_emulator.lab.patience import converge_seconds
 from contrail_emulator.lab.watch import Watch
 
-from .options import LogOptions
+from .options import FileName, LogOptions
 from .reactor import first, on_interrupt
 from .reactor import run as run_reactor
 from .screen import Screen, screen
 
-CONVERGE_SECONDS = 30.0
 WATCH_SECONDS = 1.0
 STARTING_SECONDS = 5.0
 
 
 @click.command()
-@click.argument("lab", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("lab", type=FileName())
 @click.option(
     "--once", is_flag=True, help="Stop once the lab has converged and its checks are done; exit 1 if one failed."
 )
 @click.option(
-    "--capture", type=click.Path(dir_okay=False, path_type=Path), help="Write every byte to this pcapng file."
+    "--capture", type=FileName(), help="Write every byte to this pcapng file."
 )
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=CONVERGE_SECONDS, show_default=True, help="Seconds to converge."
+    "--timeout",
+    type=click.FloatRange(min=1),
+    help="Seconds to converge, once everything runs.  [default: 30, and 20 more for each 1000 machines]",
 )
 @click.pass_obj
-def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout: float) -> int:
+def up(options: LogOptions, lab: Path, once: bool, capture: Path | None, timeout: float | None) -> int:
     """Run the lab that the file LAB describes, until Ctrl-C."""
-    if not math.isfinite(timeout):
+    if timeout is not None and not math.isfinite(timeout):
         raise click.BadParameter("expected a number of seconds", param_hint="--timeout")
     file = LabFile.load(lab)
-    return run_reactor(lambda reactor: _up(reactor, options, file, capture, once, timeout))
+    seconds = converge_seconds(file) if timeout is None else timeout
+    return run_reactor(lambda reactor: _up(reactor, options, file, capture, once, seconds))
 
 
 @click.command()
 @click.option(
-    "--capture", type=click.Path(dir_okay=False, path_type=Path), help="Write the capture here.  [default: demo.pcapng]"
+    "--capture", type=FileName(), help="Write the capture here.  [default: demo.pcapng]"
 )
 @click.pass_obj
 def demo(options: LogOptions, capture: Path | None) -> int:
@@ -57,7 +60,7 @@ def demo(options: LogOptions, capture: Path | None) -> int:
     with resources.as_file(resources.files("contrail_emulator.lab") / "data" / "demo.yaml") as path:
         file = LabFile.load(path)
     return run_reactor(
-        lambda reactor: _up(reactor, options, file, capture or Path("demo.pcapng"), True, CONVERGE_SECONDS)
+        lambda reactor: _up(reactor, options, file, capture or Path("demo.pcapng"), True, converge_seconds(file))
     )
 
 

@@ -27,7 +27,7 @@ from .data_plane import model_plane
 from .errors import LabError
 from .machine import Identity, Machine
 from .model import Agent as AgentFile
-from .model import LabFile, Network
+from .model import LabFile
 from .model import Machine as MachineFile
 from .objects import interface_mac, lab_uuid
 
@@ -99,8 +99,8 @@ class Compute:
             decoder=decoder,
         )
 
-    async def start(self, addresses: Mapping[str, IPv4Address]) -> None:
-        """Opens the fabric port, brings the agent up and plugs its machines in. `addresses` by machine name.
+    async def start(self) -> None:
+        """Opens the fabric port and brings the agent up, as yet without machines.
 
         Raises:
             CannotListenError: a port is in use.
@@ -108,12 +108,10 @@ class Compute:
         if self.fabric is not None:
             self.fabric.start()
         await self.agent.start()
-        for machine in self.file.machines:
-            network = self._lab.network(machine.network)
-            self._plug(machine, network, addresses[machine.name])
 
-    def _plug(self, file: MachineFile, network: Network, address: IPv4Address) -> None:
-        name, mac = file.name, file.mac
+    def plug(self, file: MachineFile, address: IPv4Address) -> None:
+        """Announces a machine to the agent."""
+        name, mac, network = file.name, file.mac, self._lab.network(file.network)
         interface = lab_uuid(self._lab.name, "interface", name)
         identity = Identity(
             name=name,

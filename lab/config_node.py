@@ -37,11 +37,16 @@ LEFT_OUT = {"virtual-network": ("route_target_list",), "network-ipam": ("network
 
 
 class ConfigNode:
-    """Holds a lab's configuration and changes it as the API server and the schema transformer would."""
+    """Holds a lab's configuration and changes it as the API server and the schema transformer would.
+
+    `progress` is told how far `start` is.
+    """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, file: LabFile, schema: Schema, rng: Random) -> None:
+    def __init__(
+        self, reactor: Any, file: LabFile, schema: Schema, rng: Random, progress: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.schema = schema
         self._backends = _backends(reactor, file.config, rng)
         assert self._backends.ids is not None
@@ -57,8 +62,7 @@ class ConfigNode:
         self.transformer = Transformer(reactor, self.store, self.bus, self.ids, schema, self.writer)
         self._reactor = reactor
         self._file = file
-        self.progress = ""
-        """How far `start` is, for whoever waits."""
+        self._progress = progress
 
     def client(self, reactor: Any, graph: Graph, queue: str) -> ConfigClient:
         """A reader of this configuration; each daemon has its own."""
@@ -112,14 +116,14 @@ class ConfigNode:
     async def _each(self, step: Callable[[Written], Awaitable[None]]) -> None:
         everything = list(objects(self._file))
         for number, written in enumerate(everything):
-            self.progress = f"configuration: {number} of {len(everything)} objects"
+            self._progress(f"configuration: {number} of {len(everything)} objects")
             if number % BREATH == BREATH - 1:  # a store in memory never waits: Ctrl-C and the screen should be heard
                 await deferLater(self._reactor, 0, lambda: None)
             try:
                 await step(written)
             except WriterError as error:
                 raise LabError(_refused(written, str(error))) from error
-        self.progress = f"configuration: {len(everything)} of {len(everything)} objects; the agents come next"
+        self._progress(f"configuration: {len(everything)} of {len(everything)} objects; the agents come next")
 
     async def _clear(self, written: Written) -> None:
         """Takes away what cannot be changed in place: an interface or an address that moved. First all, then written:

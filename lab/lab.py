@@ -26,6 +26,7 @@ from contrail_emulator.config.client import ConfigClient
 from contrail_emulator.config.graph import Graph
 from contrail_emulator.config.schema import load as load_schema
 from contrail_emulator.config.store import StoreError
+from contrail_emulator.config.store.sqlite import fault_of
 from contrail_emulator.config.writer import WriterError
 from contrail_emulator.control.metrics import register_metrics
 from contrail_emulator.control.node import ControlNode, ControlSettings
@@ -42,7 +43,8 @@ from .introspect import lab_pages
 from .machine import Machine
 from .model import BgpPeer, LabFile
 from .objects import lab_uuid
-from .ports import PortPicker
+from .plugging import plug
+from .ports import PortPicker, line_of_listener
 from .routers import KINDS, Neighbour, Router
 from .routers.fabric import GatewayFabric
 from .status import LabStatus, SessionStatus
@@ -79,7 +81,7 @@ class Lab:
     ) -> None:
         self.reactor = reactor
         self.rng = rng or Random()
-        self.file = _with_ports(file, PortPicker(self.rng))
+        self.file = _with_ports(file, PortPicker(self.rng, _others))
         self.directory = directory
         self.capture_path = capture or file.capture
         self.capture: Capture | None = None
@@ -91,6 +93,8 @@ class Lab:
         self.dns: DnsServer | None = None
         self.addresses: dict[str, IPv4Address] = {}
         self.started = reactor.seconds()
+        self.progress = ""
+        """How far `start` is, for whoever waits."""
         self._keep_directory = directory is not None
         self._advertise = advertise
         self._state_file: Path | None = None
@@ -104,10 +108,8 @@ class Lab:
     def machines(self) -> dict[str, Machine]:
         return {name: machine for compute in self.computes.values() for name, machine in compute.machines.items()}
 
-    @property
-    def progress(self) -> str:
-        """How far `start` is, when there is something to tell."""
-        return self.config.progress if self.config is not None else ""
+    def _tell(self, progress: str) -> None:
+        self.progress = progress
 
     def compute_of(self, machine: str) -> Compute:
         """The compute node a machine runs on.
@@ -134,10 +136,9 @@ class Lab:
             await self._start()
         except CannotListenError as error:
             await self.stop()
-            others = ", ".join(f"{lab.name} (pid {lab.pid})" for lab in state.running() if lab.pid != os.getpid())
-            running = f"; running here: lab {others}" if others else ""
+            line = line_of_listener(self.file, error.interface, error.port)
             where = f"{error.interface} port {error.port}"
-            raise LabError(f"cannot listen on {where}: {_reason(error)}{running}") from error
+            raise LabError(f"{line}cannot listen on {where}: {_reason(error)}{_others()}") from error
         except (WriterError, StoreError) as error:
             await self.stop()
             raise LabError(f"configuration: {error}") from error
@@ -146,13 +147,14 @@ class Lab:
             raise
 
     async def _start(self) -> None:
+        self._need_database()
         self._make_routers()
         if self.capture_path is not None:
-            self.capture = _open_capture(self.capture_path, self.file)
+            self.capture = self._open_capture(self.capture_path)
         for router in self.routers.values():
             await router.start()
         schema = load_schema()
-        self.config = ConfigNode(self.reactor, self.file, schema, self.rng)
+        self.config = ConfigNode(self.reactor, self.file, schema, self.rng, self._tell)
         await self.config.start()
         await self._start_control_nodes(self.config)
         await self._start_dns(self.config)
@@ -160,6 +162,24 @@ class Lab:
         await self._start_computes()
         if self._advertise:
             await self._announce()
+
+    def _need_database(self) -> None:
+        """What is wrong with the configuration's file is said before anything has been started."""
+        path = self.file.config.path
+        if path is not None and (fault := fault_of(str(path))):
+            raise LabError(f"{self.file.line_of('config', 'path')}config.path: {path}: {fault}")
+
+    def _open_capture(self, path: Path) -> Capture:
+        line = self.file.line_of("capture") if path == self.file.capture else ""
+        if not path.name:
+            raise LabError(f"{line}capture: expected the name of a file")
+        try:
+            if path.is_file() and path.stat().st_size and not _is_capture(path):
+                raise LabError(f"{line}capture {path}: is there already and is no capture; not overwritten")
+            wireshark.write_profile(path, self.file)
+            return Capture(path, time.time)
+        except OSError as error:
+            raise LabError(f"{line}capture {path}: {error.strerror}") from error
 
     def _make_routers(self) -> None:
         launched = [peer for peer in self.file.bgp_peers if peer.kind != "external"]
@@ -174,8 +194,12 @@ class Lab:
         ]
         for number, peer in enumerate(launched):
             folder = peer.name if len(peer.name) <= MAX_IN_PATH else f"{peer.name[:MAX_IN_PATH]}~{number}"
-            router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / folder)
-            router.find()
+            try:
+                router = _router_class(peer)(self.reactor, peer, neighbours, self.directory / folder)
+                router.need()
+            except LabError as error:
+                line = self.file.line_of("bgp_peers", self.file.bgp_peers.index(peer), "kind")
+                raise LabError(f"{line}{error}") from error
             router.awaited = True
             router.remove_directory = None if self._keep_directory else self.directory
             self.routers[peer.name] = router
@@ -247,7 +271,9 @@ class Lab:
                 self.reactor, self.file, agent, nodes, underlay, rng=self.rng, capture=self.capture, decoder=decoder
             )
             self.computes[agent.name] = compute
-            await compute.start(self.addresses)
+            await compute.start()
+        placed = [(self.computes[agent.name], machine) for agent in self.file.agents for machine in agent.machines]
+        await plug(self.reactor, placed, self.addresses, self._tell)
 
     async def _announce(self) -> None:
         """Opens the lab's own introspect and leaves the state file for `show` and `ping`."""
@@ -370,16 +396,10 @@ def _reason(error: CannotListenError) -> str:
     return str(getattr(error.socketError, "strerror", None) or error.socketError)
 
 
-def _open_capture(path: Path, file: LabFile) -> Capture:
-    if not path.name:
-        raise LabError("capture: expected the name of a file")
-    try:
-        if path.is_file() and path.stat().st_size and not _is_capture(path):
-            raise LabError(f"capture {path}: is there already and is no capture; not overwritten")
-        wireshark.write_profile(path, file)
-        return Capture(path, time.time)
-    except OSError as error:
-        raise LabError(f"capture {path}: {error.strerror}") from error
+def _others() -> str:
+    """Who may have a port that is in use."""
+    others = ", ".join(f"{lab.name} (pid {lab.pid})" for lab in state.running() if lab.pid != os.getpid())
+    return f"; running here: lab {others}" if others else ""
 
 
 def _is_capture(path: Path) -> bool:
@@ -397,30 +417,32 @@ def _router_class(peer: BgpPeer) -> type[Router]:
 def _with_ports(file: LabFile, picker: PortPicker) -> LabFile:
     """The file with every port 0 replaced by a free one, and every other one known to be free."""
 
-    def port(address: IPv4Address | None, wanted: int, what: str, datagram: bool = False) -> int:
-        return picker.pick(str(address), wanted, datagram, what)
+    def port(address: IPv4Address | None, wanted: int, what: str, *place: str | int, datagram: bool = False) -> int:
+        return picker.pick(str(address), wanted, datagram, f"{file.line_of(*place)}{what}: {place[-1]}")
 
     nodes = tuple(
         node.model_copy(
             update={
-                "bgp_port": port(node.address, node.bgp_port, f"control node {node.name}: bgp_port"),
-                "xmpp_port": port(node.address, node.xmpp_port, f"control node {node.name}: xmpp_port"),
+                name: port(node.address, getattr(node, name), f"control node {node.name}", "control_nodes", index, name)
+                for name in ("bgp_port", "xmpp_port")
             }
         )
-        for node in file.control_nodes
+        for index, node in enumerate(file.control_nodes)
     )
     peers = tuple(
         peer
         if peer.kind == "external"
-        else peer.model_copy(update={"port": port(peer.address, peer.port, f"router {peer.name}: port")})
-        for peer in file.bgp_peers
+        else peer.model_copy(
+            update={"port": port(peer.address, peer.port, f"router {peer.name}", "bgp_peers", index, "port")}
+        )
+        for index, peer in enumerate(file.bgp_peers)
     )
     dns = file.dns
     if dns is not None:
         dns = dns.model_copy(
             update={
-                "port": port(dns.address, dns.port, "dns: port", datagram=True),
-                "xmpp_port": port(dns.address, dns.xmpp_port, "dns: xmpp_port"),
+                "port": port(dns.address, dns.port, "dns", "dns", "port", datagram=True),
+                "xmpp_port": port(dns.address, dns.xmpp_port, "dns", "dns", "xmpp_port"),
             }
         )
     return file.model_copy(update={"control_nodes": nodes, "bgp_peers": peers, "dns": dns})

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from contrail_emulator.base.servers import parse_servers
 from contrail_emulator.config.backends import CASSANDRA_PORT, ZOOKEEPER_PORT, ConfigDbSettings
@@ -43,6 +53,14 @@ WORDS = {
     "ip_v4_network": "expected a valid IPv4 network such as 10.1.0.0/24, without host bits",
 }
 """What YAML calls what pydantic's messages call by Python's names, by the kind of its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a lab was read from. All are equal: two labs that say the same are the same lab."""
+
+    path: Path = field(default=Path("lab"), compare=False)
+    lines: Mapping[Location, int] = field(default_factory=dict, compare=False)
 
 
 class _Strict(BaseModel):
@@ -219,6 +237,7 @@ class LabFile(_Strict):
     dns: Dns | None = None
     config: Config = Config()
     capture: Path | None = None
+    _source: Source = PrivateAttr(default_factory=Source)
 
     @classmethod
     def load(cls, path: Path) -> LabFile:
@@ -247,7 +266,13 @@ class LabFile(_Strict):
             ) from error
         for location, message in _faults(lab):
             raise LabError(f"{path}:{_line(where, location)}: {_dotted(location)}: {message}")
+        lab._source = Source(path, where)
         return lab
+
+    def line_of(self, *location: str | int) -> str:
+        """`FILE:LINE: ` of what stands there, or of what is around it, to begin a message with; "" without a file."""
+        source = self._source
+        return f"{source.path}:{_line(source.lines, location)}: " if source.lines else ""
 
     def data_side(self, peer: BgpPeer) -> IPv4Address:
         """Where a router's data side listens: its tunnel address is its router id, bound to what the underlay says."""

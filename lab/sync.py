@@ -23,6 +23,7 @@ from .errors import LabError
 from .machine import Machine as AsyncMachine
 from .machine import NoAnswer, PingResult
 from .model import LabFile
+from .patience import converge_seconds, start_seconds
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
@@ -150,7 +151,8 @@ class ControlNode:
 class Lab:
     """`Lab(file)` starts a lab; use it with `with`, or call `stop`.
 
-    `file` is a LabFile, or the path of one. Every call that waits takes a time-out in seconds.
+    `file` is a LabFile, or the path of one. Every call that waits takes a time-out in seconds; that of the start is
+    30 s, and 40 s more for each 1,000 machines.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class Lab:
         directory: Path | None = None,
         rng: Random | None = None,
         advertise: bool = False,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
     ) -> None:
         lab_file = file if isinstance(file, LabFile) else LabFile.load(Path(file))
         self.driver = Driver()
@@ -170,7 +172,7 @@ class Lab:
             self.lab = asynchronous.Lab(
                 self.driver.reactor, lab_file, capture=capture, directory=directory, rng=rng, advertise=advertise
             )
-            self.driver.call(self.lab.start, timeout)
+            self.driver.call(self.lab.start, start_seconds(lab_file) if timeout is None else timeout)
         except BaseException:
             self.stop()
             raise
@@ -200,13 +202,15 @@ class Lab:
         """
         return Machine(self.driver, self.lab.compute_of(name).machines[name])
 
-    def converge(self, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Runs until every session is up and every route where it should be.
+    def converge(self, timeout: float | None = None) -> None:
+        """Runs until every session is up and every route where it should be; without `timeout` for 30 s, and 20 s more
+        for each 1,000 machines.
 
         Raises:
             LabError: not in time; the text says what was awaited.
         """
-        self.driver.call(lambda: self.lab.converge(timeout), timeout + 5)
+        seconds = converge_seconds(self.file) if timeout is None else timeout
+        self.driver.call(lambda: self.lab.converge(seconds), seconds + 5)
 
     def wait_for(self, what: str, condition: Callable[[], bool], timeout: float = DEFAULT_TIMEOUT) -> None:
         """Runs until `condition()` holds.

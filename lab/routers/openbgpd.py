@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from ..errors import LabError
@@ -22,6 +23,11 @@ class OpenBgpd(PolledRouter):
     program_paths = "/usr/sbin:/usr/local/sbin"
     client = "bgpctl"
     greeting = ("show", "neighbor")
+
+    def need(self) -> None:
+        super().need()
+        if os.geteuid() != 0:
+            raise LabError(f"bgp_peers: {self.name}: openbgpd runs only as root")
 
     def prepare(self) -> tuple[list[str], dict[str, str]]:
         try:

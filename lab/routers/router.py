@@ -86,6 +86,14 @@ class Router(abc.ABC):
             raise LabError(f"bgp_peers: {self.name}: {self.peer.kind} is not installed here ({wanted} was not found)")
         return found
 
+    def need(self) -> None:
+        """What must be so before anything is started.
+
+        Raises:
+            LabError: the program is not installed, or may not be run by this user.
+        """
+        self.find()
+
     def places(self) -> str:
         """Where programs are looked for, as in PATH: our virtual environment first, the system's folders last."""
         return ":".join(filter(None, (str(Path(sys.executable).parent), os.environ.get("PATH"), SYSTEM_PATHS)))

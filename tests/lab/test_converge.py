@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from contrail_emulator.lab.lab import Lab
+from contrail_emulator.lab.model import Agent, Machine
+from contrail_emulator.lab.patience import converge_seconds, start_seconds
 from contrail_emulator.lab.status import Goal, LabStatus
 
 
@@ -30,3 +32,11 @@ def test_a_lab_is_left_alone_for_longer_than_it_took_to_look_at_it(cost: float, 
         clock.advance(clock.getDelayedCalls()[0].getTime() - clock.seconds())
     pauses = [after - before - cost for before, after in itertools.pairwise(looked)]
     assert pauses == [pytest.approx(pause)] * 2
+
+
+@pytest.mark.parametrize(("machines", "starts", "converges"), [(0, 30, 30), (999, 30, 30), (10_000, 430, 230)])
+def test_a_larger_lab_may_take_longer(machines: int, starts: float, converges: float) -> None:
+    placed = tuple(Machine(name=f"m{n}", network="net") for n in range(machines))
+    agents = (Agent(name="a", machines=placed[::2]), Agent(name="b", machines=placed[1::2]))
+    file = demo_with().model_copy(update={"agents": agents})
+    assert (start_seconds(file), converge_seconds(file)) == (starts, converges)
