@@ -15,7 +15,7 @@ import click
 from contrail_emulator import __version__
 from contrail_emulator.lab.errors import LabError
 
-from .options import LogOptions
+from .options import FileName, LogOptions
 from .printable import print_anywhere
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="contrail-emulator")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), default="warn", show_default=True)
 @click.option("--log-json", is_flag=True, help="Log JSON lines.")
-@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Log here instead of stderr.")
+@click.option("--log-file", type=FileName(), help="Log here instead of stderr.")
 @click.pass_context
 def cli(context: click.Context, log_level: str, log_json: bool, log_file: Path | None) -> None:
     """OpenContrail / Tungsten Fabric's control plane: real BGP, real XMPP, a forwarding model, one process."""

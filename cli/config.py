@@ -31,7 +31,7 @@ from contrail_emulator.lab.model import LabFile
 
 from .daemons_conf import config_node_conf
 from .daemons_store import need_drivers
-from .options import LogOptions
+from .options import FileName, LogOptions
 from .reactor import STOP, first, on_interrupt, run
 
 OPEN_SECONDS = 30.0
@@ -67,7 +67,7 @@ def config() -> None:
 
 def _store_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds the options that say where the configuration is, and gives the command one `where` instead."""
-    path = click.Path(dir_okay=False, path_type=Path)
+    path = FileName()
 
     @click.option("--config-file", "-c", type=path, multiple=True, help="contrail-schema.conf or contrail-api.conf.")
     @click.option("--database", type=path, help="An SQLite file.")
@@ -111,7 +111,7 @@ def _servers(settings: ConfigDbSettings) -> Where:
 
 
 @config.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", type=FileName(allow_dash=True))
 @_store_options
 def load(where: Where, file: Path) -> int:
     """Make what FILE has and the store lacks; change what differs. Objects that only the store has stay."""
@@ -130,7 +130,7 @@ def load(where: Where, file: Path) -> int:
 
 
 @config.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-")
+@click.argument("file", type=FileName(allow_dash=True), default="-")
 @_store_options
 def dump(where: Where, file: Path) -> int:
     """Write every object of the store to FILE: YAML, or JSON when its name ends in .json."""
@@ -154,7 +154,7 @@ def dump(where: Where, file: Path) -> int:
 
 
 @config.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", type=FileName(allow_dash=True))
 @_store_options
 def diff(where: Where, file: Path) -> int:
     """Print what FILE says otherwise than the store, a line each; exit 1 when there is any."""

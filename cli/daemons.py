@@ -24,7 +24,7 @@ from contrail_emulator.lab.errors import LabError
 
 from .daemons_conf import log_of
 from .daemons_kinds import AgentDaemon, ConfigNodeDaemon, ControlDaemon, Daemon, DnsDaemon
-from .options import LogOptions
+from .options import FileName, LogOptions
 from .reactor import STOP, first, on_hangup, on_interrupt, run
 
 Make = Callable[[Any, ConfFile, Path | None, Random], Daemon]
@@ -52,7 +52,7 @@ def _daemon(name: str, make: Make, summary: str, *, database: bool = True, secti
     options: list[click.Parameter] = [
         click.Option(
             ["--config-file", "-c"],
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=FileName(),
             multiple=True,
             required=True,
             help="Contrail's conf file; given again, the later one wins.",
@@ -61,7 +61,7 @@ def _daemon(name: str, make: Make, summary: str, *, database: bool = True, secti
     ]
     if database:
         text = "Take configuration from this SQLite file instead of the servers in the conf file."
-        options.append(click.Option(["--database"], type=click.Path(dir_okay=False, path_type=Path), help=text))
+        options.append(click.Option(["--database"], type=FileName(), help=text))
     return click.Command(
         name, params=options, callback=command, help=summary, context_settings={"ignore_unknown_options": True}
     )

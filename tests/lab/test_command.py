@@ -161,6 +161,9 @@ MISTAKES = [
     (["up", "lab.yaml", "--timeout", "0"], 2, "--timeout"),
     (["up", "lab.yaml", "--timeout", "nan"], 2, "--timeout"),
     (["up", "/dev/zero"], 1, "expected a regular file"),
+    (["up", ""], 2, "'LAB': expected the name of a file"),
+    (["up", "lab.yaml", "--capture", ""], 2, "'--capture': expected the name of a file"),
+    (["--log-file", "", "up", "lab.yaml"], 2, "'--log-file': expected the name of a file"),
 ]
 
 
@@ -201,6 +204,12 @@ def test_output_that_cannot_be_written(lab_file: Path) -> None:
             check=False,
         )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "No space left" in done.stderr
+
+
+def test_a_log_that_cannot_be_written_is_said_once_and_the_lab_goes_on(lab_file: Path) -> None:
+    done = call("--log-file", "/dev/full", "--log-level", "debug", "up", str(lab_file), "--once")
+    assert done.returncode == 0 and "✗" not in done.stdout
+    assert done.stderr == "contrail-emulator: --log-file /dev/full: No space left on device; no more is logged\n"
 
 
 def test_alone_it_prints_its_usage() -> None:
