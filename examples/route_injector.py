@@ -6,7 +6,6 @@ A line of FILE or standard input: 203.0.113.0/24 next-hop 10.255.1.1 rd 65001:1 
 import argparse
 import fileinput
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from contrail_emulator.control.bgp import CloseReason, NullHandler, Peer, Speaker, single
@@ -19,7 +18,6 @@ class Injector(NullHandler):
 
     def __init__(self, routes: list[Announcement]) -> None:
         self.routes = routes
-        self.unsent: Iterator[bytes] = iter(())
 
     def established(self, peer: Peer) -> None:
         print(f"session with {peer.name} is up", file=sys.stderr)
@@ -44,9 +42,11 @@ def main(reactor: Any) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", default="-", help="routes, one a line (standard input)")
     options = parser.parse_args()
     try:
-        with fileinput.input(options.file) as lines:
-            injector = Injector(list(read(lines)))
+        with fileinput.input(options.file, encoding="utf-8") as lines:
+            injector = Injector(list(read(lines)) or parser.error(f"no routes in {options.file}"))
         speaker = single.start(reactor, options, injector, {route.family for route in injector.routes})
+    except UnicodeDecodeError:
+        parser.error(f"{options.file}: expected UTF-8 text")
     except (OSError, ValueError) as wrong:
         parser.error(str(wrong))
     reactor.addSystemEventTrigger("before", "shutdown", injector.leave, speaker)

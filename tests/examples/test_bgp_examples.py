@@ -179,7 +179,8 @@ def test_injector_and_a_router(stack: ExitStack, tmp_path: Path, router: type[Ro
     ("arguments", "why"),
     [
         (["127.0.41.2", "{routes}"], "line 2: a next-hop is needed"),
-        (["127.0.41.2", "{empty}"], "peer 127.0.41.2: no address family"),
+        (["127.0.41.2", "{empty}"], "no routes in {empty}"),
+        (["127.0.41.2", "{binary}"], "{binary}: expected UTF-8 text"),
         (["127.0.41.2", "/nowhere"], "[Errno 2] No such file or directory: '/nowhere'"),
         (["nobody", "{good}"], "'nobody' does not appear to be an IPv4 or IPv6 address"),
         (["127.0.41.2", "{good}", "--local-as", "0"], "autonomous system 0: expected 1 to 4294967295"),
@@ -192,11 +193,13 @@ def test_wrong_input_gives_one_line(tmp_path: Path, arguments: list[str], why: s
     files = {"routes": "\n10.0.0.0/8\n", "empty": "", "good": "10.0.0.0/8 next-hop 10.0.0.1\n"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    files["binary"] = ""
+    (tmp_path / "binary").write_bytes(b"\x7fELF\xff\xfe")
     paths = {name: str(tmp_path / name) for name in files}
     command = [sys.executable, str(EXAMPLES / "route_injector.py"), *(word.format(**paths) for word in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"route_injector.py: error: {why}")
+    assert done.stderr.startswith(f"route_injector.py: error: {why.format(**paths)}")
     assert done.stderr.count("\n") == 1
 
 
