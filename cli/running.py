@@ -73,6 +73,7 @@ async def _up(
     try:
         with screen(title) as view:
             options.start(view.log_stream)
+            lab.say = view.say
             status = await first(_watch(lab, view, once, timeout), interrupted)
             if once and interrupted.called:
                 raise LabError("interrupted before the checks were done")

@@ -28,9 +28,13 @@ from .errors import LabError
 from .leftovers import Leftovers, creator
 from .model import Config, LabFile
 from .objects import Written, network_name, objects
+from .same_name import Hold
 
 OPEN_SECONDS = 30.0
 ELECTED_SECONDS = 10.0
+ELECTED_FILE_SECONDS = 2.0
+"""A lock on a file is free at once when its holder ends; a session of ZooKeeper is not."""
+POLL_SECONDS = 0.02
 BREATH = 100
 LEFT_OUT = {"virtual-network": ("route_target_list",), "network-ipam": ("network_ipam_mgmt", "virtual_DNS_refs")}
 """What a lab file may leave out, and then takes away from an object that has it."""
@@ -39,13 +43,19 @@ LEFT_OUT = {"virtual-network": ("route_target_list",), "network-ipam": ("network
 class ConfigNode:
     """Holds a lab's configuration and changes it as the API server and the schema transformer would.
 
-    `progress` is told how far `start` is.
+    `progress` is told how far `start` is; `say` what the user should know of it, a line each (otherwise the log is).
     """
 
     log = Logger()
 
     def __init__(
-        self, reactor: Any, file: LabFile, schema: Schema, rng: Random, progress: Callable[[str], None] = lambda _: None
+        self,
+        reactor: Any,
+        file: LabFile,
+        schema: Schema,
+        rng: Random,
+        progress: Callable[[str], None] = lambda _: None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         self.schema = schema
         self._backends = _backends(reactor, file.config, rng)
@@ -63,6 +73,8 @@ class ConfigNode:
         self._reactor = reactor
         self._file = file
         self._progress = progress
+        self._say = say or self._warn
+        self._hold: Hold | None = None
 
     def client(self, reactor: Any, graph: Graph, queue: str) -> ConfigClient:
         """A reader of this configuration; each daemon has its own."""
@@ -80,8 +92,9 @@ class ConfigNode:
         try:
             await self._open()
             await self.writer.initialise(self._file.autonomous_system)
-            leftovers = Leftovers(self.writer, self._file.name)
-            await leftovers.find(objects(self._file))
+            leftovers = Leftovers(self.writer, self._file.name, self._say)
+            if self._alone():
+                await leftovers.find(objects(self._file))
             await self._each(self._clear)
             await leftovers.remove()  # before anything else gets the addresses
             await self._each(self._write)
@@ -90,6 +103,19 @@ class ConfigNode:
         except (StoreError, IdsError, DriverMissing, WriterError) as error:
             raise LabError(f"config: {error}") from error
         await self._derive()
+
+    def _alone(self) -> bool:
+        """Whether no other lab of this name works on this configuration now: it might have another lab file."""
+        path, name = self._file.config.path, self._file.name
+        if path is None:
+            return True
+        self._hold = Hold(str(path), name)
+        if not self._hold.alone:
+            self._say(f"lab {name}: another lab of this name uses {path}; nothing it has there is removed")
+        return self._hold.alone
+
+    def _warn(self, text: str) -> None:
+        self.log.warn("{text}", text=text)
 
     async def _open(self) -> None:
         opening: Deferred[None] = Deferred.fromCoroutine(self._backends.open())
@@ -100,16 +126,19 @@ class ConfigNode:
             raise LabError(f"config: no answer within {OPEN_SECONDS:g} s: {self._file.config.settings}") from error
 
     async def _derive(self) -> None:
-        """Waits for the transformer; on shared servers another one may be the active one, which does as well."""
+        """Waits for the transformer; in a file or on servers another one may be the active one, which does as well."""
         elected = self.transformer.start()
-        if self._file.config.store == "embedded":
-            await elected
-            return
-        elected.addTimeout(ELECTED_SECONDS, self._reactor)
-        try:
-            await elected
-        except DeferredTimeout:
-            self.log.warn("the transformer of this lab waits: another one is active, or has just ended")
+        config = self._file.config
+        if config.store == "cassandra" or config.path is not None:
+            patience = ELECTED_SECONDS if config.path is None else ELECTED_FILE_SECONDS
+            deadline = self._reactor.seconds() + patience
+            while not elected.called and (self.transformer.active or self._reactor.seconds() < deadline):
+                await deferLater(self._reactor, POLL_SECONDS, lambda: None)
+            if not elected.called:
+                why = "another one is active, or has just ended"
+                self._say(f"lab {self._file.name}: its schema transformer waits: {why}")
+                return
+        await elected
 
     # Writing
 
@@ -180,6 +209,8 @@ class ConfigNode:
     async def stop(self) -> None:
         self.transformer.stop()
         await self._backends.close()
+        if self._hold is not None:
+            self._hold.release()
 
 
 def _refused(written: Written, why: str) -> str:

@@ -95,6 +95,8 @@ class Lab:
         self.started = reactor.seconds()
         self.progress = ""
         """How far `start` is, for whoever waits."""
+        self.say: Callable[[str], None] | None = None
+        """Who is told what the user should know of the start; None: the log."""
         self._keep_directory = directory is not None
         self._advertise = advertise
         self._state_file: Path | None = None
@@ -154,7 +156,7 @@ class Lab:
         for router in self.routers.values():
             await router.start()
         schema = load_schema()
-        self.config = ConfigNode(self.reactor, self.file, schema, self.rng, self._tell)
+        self.config = ConfigNode(self.reactor, self.file, schema, self.rng, self._tell, self.say)
         await self.config.start()
         await self._start_control_nodes(self.config)
         await self._start_dns(self.config)

@@ -6,10 +6,8 @@ made it) is left alone, and so is what something of that kind needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-from twisted.logger import Logger
 
 from contrail_emulator.config.writer import Conflict, Forbidden, NotFound, Writer
 from contrail_emulator.config.writer.creators import made_by
@@ -47,13 +45,12 @@ class Leftover:
 
 
 class Leftovers:
-    """`find` them before anything is written, `remove` them before and after that, `tell` at the end."""
+    """`find` them before anything is written, `remove` them before and after that, `tell` whoever looks at the end."""
 
-    log = Logger()
-
-    def __init__(self, writer: Writer, lab: str) -> None:
+    def __init__(self, writer: Writer, lab: str, say: Callable[[str], None]) -> None:
         self._writer = writer
         self._lab = lab
+        self._say = say
         self._left: list[Leftover] = []
         self._removed: list[Leftover] = []
 
@@ -96,15 +93,13 @@ class Leftovers:
         """One line for what was removed, one for what is still there; none when there was nothing."""
         if self._removed:
             named = [one for one in self._removed if one.type not in OF_A_MACHINE] or self._removed
-            self.log.warn(
-                "lab {lab}: removed from the stored configuration, as the lab file no longer has it: {what}",
-                lab=self._lab, what=_list([_what(one) for one in named]),
-            )  # fmt: skip
+            what = _list([_what(one) for one in named])
+            self._say(
+                f"lab {self._lab}: removed from the stored configuration, as the lab file no longer has it: {what}"
+            )
         if self._left:
-            self.log.warn(
-                "lab {lab}: left in the stored configuration, as others need it: {what}",
-                lab=self._lab, what=_list([f"{_what(one)} ({one.why})" for one in self._left]),
-            )  # fmt: skip
+            what = _list([f"{_what(one)} ({one.why})" for one in self._left])
+            self._say(f"lab {self._lab}: left in the stored configuration, as others need it: {what}")
 
 
 def _what(one: Leftover) -> str:

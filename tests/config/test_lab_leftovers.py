@@ -98,6 +98,37 @@ def lab(*machines: str, **fields: Any) -> Json:
     }
 
 
+def test_another_lab_of_the_name_that_runs_keeps_its_objects(loop: Loop, tmp_path: Path) -> None:
+    config = {"path": str(tmp_path / "config.db")}
+    told: dict[str, list[str]] = {"one": [], "two": [], "three": []}
+
+    def node(name: str, file: Json) -> ConfigNode:
+        parsed = LabFile.parse({**file, "config": config})
+        return ConfigNode(loop.reactor, parsed, load_schema(), Random(name), say=told[name].append)
+
+    one = node("one", large())
+    loop.run(one.start())
+    two = node("two", small())
+    loop.run(two.start())
+    assert told == {
+        "one": [],
+        "two": [
+            f"lab demo: another lab of this name uses {config['path']}; nothing it has there is removed",
+            "lab demo: its schema transformer waits: another one is active, or has just ended",
+        ],
+        "three": [],
+    }
+    assert loop.run(one.writer.find("virtual-router", ["default-global-system-config", "compute-2"]))
+    loop.run(two.stop())
+    loop.run(one.stop())
+    three = node("three", small())
+    loop.run(three.start())
+    assert loop.run(three.writer.find("virtual-router", ["default-global-system-config", "compute-2"])) is None
+    (line,) = told["three"]
+    assert line.startswith("lab demo: removed from the stored configuration, as the lab file no longer has it: ")
+    loop.run(three.stop())
+
+
 def small() -> Json:
     """What is left of a lab that lost nearly everything."""
     return lab("vm1@blue", networks=[{"name": "blue", "subnet": "10.1.0.0/24"}])
