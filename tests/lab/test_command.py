@@ -15,6 +15,8 @@ import pytest
 import yaml
 from lab.conftest import demo_with
 
+from contrail_emulator.lab.isolate import own_slices
+
 COMMAND = [sys.executable, "-P", "-m", "contrail_emulator"]
 SECONDS = 120
 
@@ -210,6 +212,25 @@ def test_a_log_that_cannot_be_written_is_said_once_and_the_lab_goes_on(lab_file:
     done = call("--log-file", "/dev/full", "--log-level", "debug", "up", str(lab_file), "--once")
     assert done.returncode == 0 and "✗" not in done.stdout
     assert done.stderr == "contrail-emulator: --log-file /dev/full: No space left on device; no more is logged\n"
+
+
+def test_what_is_removed_from_a_stored_configuration_is_told_like_the_rest(tmp_path: Path) -> None:
+    control, agent = (f"127.{own_slices()[0]}.0.{last}" for last in (1, 2))
+    file: dict[str, object] = {
+        "name": "stored",
+        "autonomous_system": 64512,
+        "config": {"path": "config.db"},
+        "control_nodes": [{"address": control, "bgp_port": 0, "xmpp_port": 0, "introspect_port": 0}],
+        "networks": [{"name": "blue", "subnet": "10.1.0.0/24"}],
+    }
+    for machines in (["vm1", "vm2"], ["vm1"]):
+        placed = [{"name": name, "network": "blue"} for name in machines]
+        file["agents"] = [{"bind": agent, "introspect_port": 0, "machines": placed}]
+        (tmp_path / "lab.yaml").write_text(yaml.safe_dump(file))
+        done = call("up", "lab.yaml", "--once", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    removed = "removed from the stored configuration, as the lab file no longer has it: virtual-machine vm2"
+    assert done.stdout.splitlines()[1] == f"lab stored: {removed}"
 
 
 def test_alone_it_prints_its_usage() -> None:
