@@ -12,6 +12,8 @@ from typing import Any, Final
 from .next_hop import NextHop
 
 MEMO: Final = 512
+LONGEST: Final = 1024
+"""Bytes of a list that is kept."""
 
 _CHARACTERS: Final = rb"[^<>&\r]*"
 _DIGITS: Final = rb"[0-9]{1,10}"
@@ -181,11 +183,19 @@ def _word(text: bytes | None) -> str:
     return text.decode() if text else ""
 
 
-@lru_cache(MEMO)
 def _words(text: bytes | None) -> tuple[str, ...]:
-    return tuple([word.decode() for word in _MEMBER.findall(text)]) if text else ()
+    return () if not text else _all_words(text) if len(text) <= LONGEST else _all_words.__wrapped__(text)
+
+
+def _numbers(text: bytes | None) -> tuple[int, ...]:
+    return () if not text else _all_numbers(text) if len(text) <= LONGEST else _all_numbers.__wrapped__(text)
 
 
 @lru_cache(MEMO)
-def _numbers(text: bytes | None) -> tuple[int, ...]:
-    return tuple([int(digits) for digits in _MEMBER.findall(text)]) if text else ()
+def _all_words(text: bytes) -> tuple[str, ...]:
+    return tuple([word.decode() for word in _MEMBER.findall(text)])
+
+
+@lru_cache(MEMO)
+def _all_numbers(text: bytes) -> tuple[int, ...]:
+    return tuple([int(digits) for digits in _MEMBER.findall(text)])

@@ -19,6 +19,8 @@ from .pubsub import Items
 from .stanza import StanzaError, document
 
 MEMO: Final = 512
+LONGEST: Final = 16 * 1024
+"""Bytes: what a control node writes behind an nlri is far shorter. More is read each time: what is kept has a bound."""
 _START: Final = re.compile(rb'\s*<message [^<>]*>\s*<event [^<>]*>\s*<items node="[^"<>&]*">')
 _ITEM: Final = rb'\s*<item id="([^"<>&\t\r\n]*)">\s*<entry>\s*<nlri>\s*'
 _TEXT: Final = rb">([^<>&\r]*)</"
@@ -46,6 +48,8 @@ _CLOSE: Final = re.compile(rb"</entry>\s*</item>")
 _END: Final = re.compile(rb"\s*</items>\s*</event>\s*</message>\s*")
 
 Read = tuple[str, Entry | ItemError]
+Rest = tuple[tuple[Any, ...], str | None]
+"""Fields behind the nlri, and what drops the item because of them."""
 
 
 class _NotPlain(Exception):
@@ -77,20 +81,23 @@ def _quickly(raw: bytes, family: ItemFamily) -> list[Read]:
     evpn = family is ItemFamily.E_VPN
     pattern, read_rest = (_ENET, _enet_rest) if evpn else (_UNICAST, _unicast_rest)
     found: list[Read] = []
-    rest, fields = b"</entry>", None  # of the item before; the first has none
+    rest, read = b"</entry>", None  # of the item before; the first has none
     at = start.end()
     while (head := pattern.match(raw, at)) is not None:
         behind = head.end()
         if not raw.startswith(rest, behind):
-            rest, fields = raw[behind : raw.find(b"</entry>", behind)], None
+            rest, read = raw[behind : raw.find(b"</entry>", behind)], None
         close = _CLOSE.match(raw, behind + len(rest))
         if close is None:
             raise _NotPlain
         try:
-            if fields is None:
-                fields = read_rest(rest)
+            if read is None:
+                read = (read_rest if len(rest) <= LONGEST else read_rest.__wrapped__)(rest)
+            fields, fault = read
             entry = _enet(head, fields) if evpn else UnicastEntry(family, head[4].decode(), *fields)
             check_notified_key(entry)
+            if fault is not None:
+                raise ItemError(fault)
         except ItemError as error:
             found.append((head[1].decode(), error))
         else:
@@ -109,18 +116,25 @@ def _enet(head: re.Match[bytes], fields: tuple[Any, ...]) -> EnetEntry:
 
 
 @lru_cache(MEMO)
-def _unicast_rest(text: bytes) -> tuple[Any, ...]:
-    """The fields behind the address. Raises ItemError, _NotPlain."""
+def _unicast_rest(text: bytes) -> Rest:
+    """What is behind the address. Raises ItemError for what cannot be read, _NotPlain."""
     fields: tuple[Any, ...] = item_rest.read_unicast(text) or read_unicast(_parsed(text))[1:]
-    check_notified_rest(UnicastEntry(ItemFamily.INET, "", *fields))
-    return fields
+    return fields, _fault(UnicastEntry(ItemFamily.INET, "", *fields))
 
 
 @lru_cache(MEMO)
-def _enet_rest(text: bytes) -> tuple[Any, ...]:
+def _enet_rest(text: bytes) -> Rest:
     fields: tuple[Any, ...] = item_rest.read_enet(text) or read_enet(_parsed(text))[6:]
-    check_notified_rest(EnetEntry("", "", 0, "", "", 0, *fields))
-    return fields
+    return fields, _fault(EnetEntry("", "", 0, "", "", 0, *fields))
+
+
+def _fault(entry: Entry) -> str | None:
+    """What drops the item, unless its key does: that is looked at first, and ends the message."""
+    try:
+        check_notified_rest(entry)
+    except ItemError as error:
+        return error.text
+    return None
 
 
 def _parsed(text: bytes) -> Any:

@@ -87,6 +87,30 @@ def test_odd_messages(old: bytes, new: bytes) -> None:
         assert fast == slow
 
 
+@pytest.mark.parametrize(
+    "behind", [(b"192.0.2.7", b"no address"), (b"<label>25<", b"<label>x<"), (b"<med>0<", b"<med>x<")]
+)
+@pytest.mark.parametrize("key", [b"10.1.1.3/33</address>", b"10.1.1.3/3x</address>"])
+@pytest.mark.parametrize("entries", [INET, ENET], ids=["inet", "evpn"])
+def test_a_bad_key_beside_another_fault(
+    entries: Sequence[UnicastEntry | EnetEntry], key: bytes, behind: tuple[bytes, bytes]
+) -> None:
+    """A bad next hop is looked at after the key, a number that is none before it."""
+    good = b"10.1.1.3/32</address>"
+    for changed in (message(entries[::-1]).replace(good, key, 1), message(entries).replace(good, key)):
+        for raw in (changed.replace(*behind, 1), changed.replace(*behind)):
+            fast, slow = both(raw, entries[0].family)
+            assert raw != changed and fast == slow
+
+
+def test_what_is_kept_of_messages_has_a_bound() -> None:
+    long = INET[0]._replace(community_tags=("x" * 20,) * 1000)
+    before = item_text._unicast_rest.cache_info().currsize
+    fast, slow = both(message([long]), ItemFamily.INET)
+    assert fast == slow == [("id 0", long)]
+    assert item_text._unicast_rest.cache_info().currsize == before
+
+
 NUMBERS = st.sampled_from([0, 1, 25, 0xFFFFFFFF])
 WORDS = st.sampled_from(["", "gre", "a b", "caf\u00e9", "10.0.0.1", "x&y", "<"])
 HOPS = st.builds(
