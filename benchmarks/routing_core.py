@@ -29,6 +29,7 @@ class UpdateEncoder:
     """BGP UPDATE messages."""
 
     joins = True
+    build_errors = 0
 
     def reach(
         self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Paths]]

@@ -142,7 +142,9 @@ def close_in_progress(core: PeerCore, occurrence: Occurrence) -> bool:
 
 
 def peer_restarted(core: PeerCore, occurrence: Occurrence) -> bool:
-    return core.settings.bgpaas or core.helper.obstacle() is None
+    if core.settings.bgpaas and core.behaviour.cease_on_new_connection:
+        return True
+    return core.helper.obstacle() is None
 
 
 def peer_restarted_here(core: PeerCore, occurrence: Occurrence) -> bool:

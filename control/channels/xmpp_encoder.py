@@ -56,6 +56,7 @@ class XmppEncoder:
     """
 
     joins = False
+    build_errors = 0
 
     def __init__(self, autonomous_system: int, network_name: NetworkName, instance_network: InstanceNetwork) -> None:
         self.autonomous_system = autonomous_system

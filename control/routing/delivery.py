@@ -89,38 +89,43 @@ class Delivery:
     def encode(self, collected: Collected) -> Encoded:
         """What each is to be sent."""
         encoded = Encoded()
-        by_receivers, reach = encoded.messages, encoded.reach
+        by_receivers, reach, unreach = encoded.messages, encoded.reach, encoded.unreach
+        encoder = self._encoder
         table, counters = self._table, self._counters
         name, family, instance = table.name, table.family, table.instance.name
         key, reach_set, reach_single = self._key, self._reach_set, self._reach_single
         for receivers, attributes, routes in collected.batches:
-            reach[receivers] = reach.get(receivers, 0) + len(routes)
+            errors = encoder.build_errors
             if isinstance(attributes, tuple):
                 paths = [(nlri, tuple(zip(attributes, payloads, strict=True))) for nlri, payloads in routes]
-                messages = self._encoder.reach(name, family, instance, key, paths)
+                messages = encoder.reach(name, family, instance, key, paths)
             elif reach_set is not None:
                 messages = reach_set(name, family, key, attributes, routes)
             elif reach_single is not None:
                 messages = reach_single(family, instance, attributes, routes)
             else:
                 paths = [(nlri, ((attributes, payload),)) for nlri, payload in routes]
-                messages = self._encoder.reach(name, family, instance, key, paths)
+                messages = encoder.reach(name, family, instance, key, paths)
+            errors = encoder.build_errors - errors
+            if errors:
+                unreach[receivers] = unreach.get(receivers, 0) + errors
+            reach[receivers] = reach.get(receivers, 0) + len(routes) - errors
             earlier = by_receivers.get(receivers)
             if earlier is None:
                 earlier = by_receivers[receivers] = []
             earlier += messages
         for receivers, lists in collected.olists.items():
             reach[receivers] = reach.get(receivers, 0) + len(lists)
-            messages = self._encoder.reach_olist(name, family, instance, key, lists)
+            messages = encoder.reach_olist(name, family, instance, key, lists)
             by_receivers.setdefault(receivers, []).extend(messages)
         for receivers, keys in collected.gone.items():
-            encoded.unreach[receivers] = len(keys)
-            messages = self._encoder.unreach(name, family, instance, key, keys)
+            unreach[receivers] = unreach.get(receivers, 0) + len(keys)
+            messages = encoder.unreach(name, family, instance, key, keys)
             by_receivers.setdefault(receivers, []).extend(messages)
         counters["reach"] += sum(reach.values())
-        counters["unreach"] += sum(encoded.unreach.values())
+        counters["unreach"] += sum(unreach.values())
         counters["messages"] += sum(map(len, by_receivers.values()))
-        if self._encoder.joins:
+        if encoder.joins:
             encoded.messages = {receivers: [b"".join(messages)] for receivers, messages in by_receivers.items()}
         return encoded
 

@@ -38,9 +38,13 @@ class GroupKey:
 
 
 class Encoder(Protocol):
-    """Turns routes into whole messages. `joins`: messages may be concatenated before they are delivered."""
+    """Turns routes into whole messages. `joins`: messages may be concatenated before they are delivered.
+
+    `build_errors` counts the routes that were withdrawn in place of being announced: no message can carry them.
+    """
 
     joins: bool
+    build_errors: int
 
     def reach(
         self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[tuple[bytes, Paths]]

@@ -8,10 +8,10 @@ from typing import Any
 
 from control.node.conftest import AS, BLUE, Bench, route
 
-from contrail_emulator.control.bgp import community, ext_community
+from contrail_emulator.control.bgp import community, ext_community, sent
 from contrail_emulator.control.bgp.attributes import AsPath, Attributes
 from contrail_emulator.control.bgp.close_reason import CloseReason
-from contrail_emulator.control.bgp.counters import Counters
+from contrail_emulator.control.bgp.counters import Counters, UpdateCounters
 from contrail_emulator.control.bgp.family import Family
 from contrail_emulator.control.bgp.settings import FamilySettings, PeerSettings
 from contrail_emulator.control.bgp.update import write_withdrawn
@@ -193,6 +193,23 @@ def test_long_lived_stale_routes(bench: Bench) -> None:
     made.sweep_stale()
     bench.flush()
     assert bench.prefixes(VPN) == []
+
+
+def test_routes_that_a_peer_is_sent_are_counted_and_those_that_no_message_can_carry_are_not(bench: Bench) -> None:
+    one, two = FakePeer(Family.INET_VPN, asn=65001), FakePeer(Family.INET_VPN, asn=65002)
+    two.name = "gateway-2"
+    made = channel(bench, one)
+    channel(bench, two)
+    huge = attributes(*range(900, 2000), path=(65001,))
+    usual = attributes(path=(65001,))
+    made.received(update((Family.INET_VPN, huge, [(KEY, LABEL)]), (Family.INET_VPN, usual, [(OTHER_KEY, LABEL)])))
+    bench.flush()
+    assert [sent.count(b"".join(two.sent))[1:3]] == [(1, 1)]
+    assert two.counters.tx_updates == UpdateCounters(reach=1, unreach=1)
+    made.closed(LOST)
+    bench.flush()
+    assert two.counters.tx_updates.unreach == sent.count(b"".join(two.sent)).unreach
+    assert one.counters.tx_updates == UpdateCounters()
 
 
 def test_another_router_behind_the_name_begins_anew(bench: Bench) -> None:

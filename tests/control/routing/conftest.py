@@ -31,6 +31,7 @@ class PickleEncoder:
     """Messages that a test can read back: one per call, so that a test sees what was packed together."""
 
     joins = True
+    build_errors = 0
 
     def reach(self, table: str, family: Family, instance: str, key: GroupKey, routes: Sequence[Any]) -> list[bytes]:
         assert len({tuple(attributes.key for attributes, _ in paths) for _, paths in routes}) == 1
