@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from agent.test_sockets import Node, Until, reactor, until  # noqa: F401 - fixtures
+from agent.test_sockets import Node, Until
 from control.xmpp.certificates import Files, make_files
 
 from contrail_emulator.agent import Agent, AgentSettings, DnsServerAddress, NoDataPlane
@@ -32,7 +32,7 @@ TCP_REPAIR = 19
 class Site:
     """A reactor, real servers, and agents that are stopped at the end."""
 
-    def __init__(self, reactor: Any, until: Until, config: Any) -> None:  # noqa: F811 - fixtures
+    def __init__(self, reactor: Any, until: Until, config: Any) -> None:
         self.reactor, self.until, self.config = reactor, until, config
         self.closing: list[Any] = []
 
@@ -64,7 +64,7 @@ class Site:
 
 @pytest.fixture
 def site(
-    reactor: Any, until: Until, config: Any, monkeypatch: pytest.MonkeyPatch  # noqa: F811 - fixtures
+    reactor: Any, until: Until, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
     # Twisted's TLS gathers small writes until the next turn of the process's own reactor, whichever it is used with
     monkeypatch.setattr("twisted.protocols.tls._get_default_clock", lambda: reactor)
@@ -201,7 +201,7 @@ def test_tls_on_one_side_only_never_comes_up(site: Site, files: Files) -> None:
     assert not channel.counters["ready"] and plain.heard == []
 
 
-def test_certificate_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, reactor: Any) -> None:  # noqa: F811
+def test_certificate_files_that_cannot_be_used_are_said_at_once(tmp_path: Path, reactor: Any) -> None:
     missing = TlsSettings(*(str(tmp_path / name) for name in ("a.pem", "a.key", "ca.pem")))
     for field in ("tls", "dns_tls"):
         settings = AgentSettings("compute-1", "10.0.0.1", **{field: missing})  # type: ignore[arg-type] # two fields

@@ -6,14 +6,12 @@ import json
 import random
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import ServerFactory, connectionDone
-from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.protocol import ServerFactory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -22,29 +20,7 @@ from contrail_emulator.control.xmpp import pubsub
 from contrail_emulator.control.xmpp.server import ServerSettings, XmppServer
 
 RED = "default-domain:demo:red"
-PATIENCE = 60
 Until = Callable[[Callable[[], object]], None]
-
-
-@pytest.fixture
-def reactor() -> Iterator[Any]:
-    made: Any = SelectReactor()
-    yield made
-    made.disconnectAll()
-    for reader in list(made._internalReaders):  # its waker's sockets, which removeAll leaves alone
-        made.removeReader(reader)
-        reader.connectionLost(connectionDone)
-
-
-@pytest.fixture
-def until(reactor: Any) -> Until:
-    def turn(holds: Callable[[], object]) -> None:
-        deadline = reactor.seconds() + PATIENCE
-        while not holds():
-            assert reactor.seconds() < deadline, f"nothing happened for {PATIENCE} seconds"
-            reactor.iterate(0.01)
-
-    return turn
 
 
 class Node:

@@ -29,7 +29,6 @@ from twisted.internet.protocol import (
     ReconnectingClientFactory,
     connectionDone,
 )
-from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
@@ -44,35 +43,6 @@ Run = Callable[[Deferred[Any]], Any]
 
 MemoryTransport: Any = StringTransportWithDisconnection
 failure: Any = Failure
-
-
-@pytest.fixture
-def reactor() -> Iterator[Any]:
-    """A reactor of this test alone, on real sockets."""
-    made: Any = SelectReactor()
-    yield made
-    made.disconnectAll()
-    for reader in list(made._internalReaders):  # its waker's sockets, which removeAll leaves alone
-        made.removeReader(reader)
-        reader.connectionLost(connectionDone)
-
-
-@pytest.fixture
-def run(reactor: Any) -> Run:
-    """Turn the reactor until the Deferred has fired; five seconds at most."""
-
-    def until(waited: Deferred[Any]) -> Any:
-        outcome: list[Any] = []
-        waited.addBoth(outcome.append)
-        deadline = reactor.seconds() + 5
-        while not outcome:
-            assert reactor.seconds() < deadline, "nothing happened for five seconds"
-            reactor.iterate(0.05)
-        if isinstance(outcome[0], Failure):
-            outcome[0].raiseException()
-        return outcome[0]
-
-    return until
 
 
 def fire(waited: Deferred[None]) -> None:

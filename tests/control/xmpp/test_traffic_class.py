@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from control.xmpp.certificates import make_files
-from twisted.internet.error import ConnectionDone
-from twisted.internet.selectreactor import SelectReactor
 
 from contrail_emulator.control.xmpp import ClientSettings, ServerSettings, Session, XmppClient, XmppServer
 
-PATIENCE = 60.0
-
-
-@pytest.fixture
-def reactor() -> Iterator[Any]:
-    made: Any = SelectReactor()
-    yield made
-    made.disconnectAll()
-    for reader in list(made._internalReaders):  # its waker's sockets, which removeAll leaves alone
-        made.removeReader(reader)
-        reader.connectionLost(ConnectionDone())
+Until = Callable[[Callable[[], object]], None]
 
 
 class Handler:
@@ -55,16 +43,10 @@ def dscp(session: Session) -> int:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_both_ends_mark_sessions_that_are_up_and_those_that_come(
-    reactor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
+    reactor: Any, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
 ) -> None:
     # Twisted's TLS gathers small writes until the next turn of the process's own reactor, whichever it is used with
     monkeypatch.setattr("twisted.protocols.tls._get_default_clock", lambda: reactor)
-
-    def until(holds: Callable[[], object]) -> None:
-        deadline = reactor.seconds() + PATIENCE
-        while not holds():
-            assert reactor.seconds() < deadline
-            reactor.iterate(0.01)
 
     certificates = make_files(tmp_path).good if tls else None
     here, there = Handler(), Handler()
