@@ -113,7 +113,7 @@ class Http:
     def _ask(self, request: urllib.request.Request | str) -> tuple[int, Any]:
         def ask() -> tuple[int, Any]:
             try:
-                with urllib.request.urlopen(request, timeout=5) as answer:
+                with urllib.request.urlopen(request, timeout=60) as answer:
                     return answer.status, json.loads(answer.read())
             except urllib.error.HTTPError as error:
                 with error:

@@ -143,10 +143,10 @@ class Daemon:
             if process.poll() is None:
                 os.killpg(process.pid, attempt)
                 try:
-                    process.wait(5)
+                    process.wait(60)
                 except subprocess.TimeoutExpired:
                     continue
-        process.wait(5)
+        process.wait(60)
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def log_text(self) -> str:

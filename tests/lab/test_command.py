@@ -63,7 +63,7 @@ def children(pid: int) -> set[int]:
 
 
 def all_gone(pids: set[int]) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         alive = {pid for pid in pids if Path(f"/proc/{pid}").exists() and _state(pid) not in ("Z", "X")}
         if not alive:
@@ -119,7 +119,7 @@ def test_interrupt_closes_everything(running: subprocess.Popen[str]) -> None:
     pids = children(running.pid)
     assert pids, "the router runs in a child process"
     running.send_signal(signal.SIGINT)
-    assert running.wait(15) == 0
+    assert running.wait(60) == 0
     assert all_gone(pids)
     assert call("show", "agents").returncode == 1
 
@@ -146,7 +146,7 @@ def test_a_gateway_that_is_killed_is_told_and_returns(running: subprocess.Popen[
 def test_killed_it_leaves_no_process(running: subprocess.Popen[str]) -> None:
     pids = children(running.pid)
     running.kill()
-    running.wait(10)
+    running.wait(60)
     assert all_gone(pids)
 
 

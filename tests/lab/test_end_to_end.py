@@ -175,7 +175,7 @@ def test_a_peer_that_sends_garbage(garbage: bytes, run_lab: RunLab) -> None:
     node = lab.file.control_nodes[0]
     flaps = lab.control["control-1"].neighbor("gateway")["flap_count"]
     for port in (node.bgp_port, node.xmpp_port):
-        with socket.create_connection((str(node.address), port), timeout=5) as peer:
+        with socket.create_connection((str(node.address), port), timeout=60) as peer:
             peer.sendall(garbage)
             lab.run_for(0.2)
     lab.converge(timeout=90)

@@ -271,18 +271,18 @@ def test_a_connection_that_is_dead_without_a_word_is_cut(run_lab: RunLab) -> Non
     def state() -> str:
         return next((str(row["state"]) for row in control.agents() if row["peer"] == name), "")
 
-    with socket.create_connection((str(node.address), node.xmpp_port), timeout=5) as peer:
+    with socket.create_connection((str(node.address), node.xmpp_port), timeout=60) as peer:
         peer.sendall(stream.open_bytes(name, CONTROL_NODE_JID))
         lab.wait_for("the session", lambda: state() == "Established", 90)
         peer.sendall(Subscribe(network, 1).to_bytes(name, receiver, "subscribe1"))
         peer.sendall(Publish.write(item_node, [entry.to_xml()], name, receiver, "pubsub1"))
         peer.sendall(Collection(network, item_node, True).to_bytes(name, receiver, "collection1"))
         lab.wait_for("its route", lambda: bool(control.routes("bgp.l3vpn.0", "10.0.0.9/32")), 90)
-        convergence = {"enable": True, "xmpp_hold_time": 1}
+        convergence = {"enable": True, "xmpp_hold_time": 3}
         system = "default-global-system-config"
         update(lab, "global-system-config", [system], {"fast_convergence_parameters": convergence})
         lab.wait_for("the end of the session", lambda: state() == "Idle", 90)
-        peer.settimeout(2)
+        peer.settimeout(60)
         while peer.recv(65536):
             pass
     (row,) = [row for row in control.agents() if row["peer"] == name]

@@ -316,20 +316,20 @@ def test_ctrl_c_and_a_closed_terminal_do_not_reach_the_leash() -> None:
         leash.send_signal(signal.SIGHUP)
         leash.send_signal(signal.SIGINT)
         leash.send_signal(signal.SIGTERM)
-        assert leash.wait(10) == 0
+        assert leash.wait(60) == 0
 
 
 def test_the_command_ignores_no_signal() -> None:
     with leashed("cat", "/proc/self/status") as leash:
         assert leash.stdout is not None
         assert ignored_by(leash.stdout.read()) == set()
-        assert leash.wait(10) == 0
+        assert leash.wait(60) == 0
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)])
 def test_the_leash_ends_as_a_shell_would(script: str, status: int) -> None:
     with leashed("sh", "-c", script) as leash:
-        assert leash.wait(10) == status
+        assert leash.wait(60) == status
 
 
 def test_killed_lab_leaves_no_folder(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_killed_lab_leaves_no_folder(tmp_path: Path) -> None:
         for leash in (one, two):
             assert leash.stdin is not None
             leash.stdin.close()
-        assert (one.wait(10), two.wait(10)) == (0, 0)
+        assert (one.wait(60), two.wait(60)) == (0, 0)
     assert not folder.exists() and tmp_path.exists()
 
 
@@ -352,7 +352,7 @@ def test_ended_in_order_it_removes_nothing(tmp_path: Path) -> None:
     with leashed("--remove", str(tmp_path), "sh", "-c", "echo ready; exec sleep 600") as leash:
         first_line(leash)
         leash.terminate()
-        assert leash.wait(10) == 0
+        assert leash.wait(60) == 0
     assert tmp_path.exists()
 
 
@@ -365,5 +365,5 @@ def test_what_is_no_folder_of_ours_stays(tmp_path: Path) -> None:
         first_line(leash)
         assert leash.stdin is not None
         leash.stdin.close()
-        assert leash.wait(10) == 0
+        assert leash.wait(60) == 0
     assert kept.exists() and link.is_symlink()

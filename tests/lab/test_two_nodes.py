@@ -198,7 +198,7 @@ def test_a_bridged_network_outlives_its_tree_builder(run_lab: RunLab) -> None:
 def ask(lab: Lab, here: Machine, there: Machine) -> None:
     """A ping, and before it an ARP request to everybody: nothing is known of the other machine any more."""
     lab.lab.machines[here.name]._neighbours.clear()
-    received = any(here.ping(there.address, timeout=1).received for _ in range(5))
+    received = any(here.ping(there.address, timeout=1).received for _ in range(20))
     assert received, f"{here.name} finds {there.name}; {lab.lab.compute_of(here.name).drops}"
 
 
