@@ -143,7 +143,7 @@ class Daemon:
             if process.poll() is None:
                 os.killpg(process.pid, attempt)
                 try:
-                    process.wait(60)
+                    process.wait(5)
                 except subprocess.TimeoutExpired:
                     continue
         process.wait(60)
