@@ -6,7 +6,7 @@ from contrail_emulator.config.ids import VIRTUAL_NETWORKS, Allocator
 from contrail_emulator.config.layout import StoredObject
 
 from .draft import Draft
-from .errors import BadRequest, Conflict
+from .errors import BadRequest, Conflict, WriterError
 from .hooks import Hook
 from .route_targets import check_targets
 
@@ -41,7 +41,11 @@ class LogicalRouterHook(Hook):
                 "virtual_network_properties": _network_properties({}, _vni(draft)),
                 "route_target_list": draft.properties.get("configured_route_target_list"),
             }
-            network = await self.writer.create("virtual-network", body)
+            try:
+                network = await self.writer.create("virtual-network", body)
+            except WriterError:
+                await self.writer.delete("logical-router", draft.uuid)  # half a router could not be made again
+                raise
         await self._refer(draft.uuid, network)
 
     async def before_update(self, stored: StoredObject, draft: Draft) -> None:

@@ -60,6 +60,7 @@ class NetworkHook(Hook):
         self._share(draft)
         self.complete(None, draft)
         await self._clear_instance(draft)
+        await self._reserve_vxlan(draft)  # first: the number that is asked for may be the next free one
         allocator = self.allocator()
         try:
             number = await allocator.allocate(draft.name)
@@ -67,7 +68,6 @@ class NetworkHook(Hook):
             raise Conflict("no virtual network id is left") from error
         draft.undo.append(lambda: allocator.free(number, draft.name))
         draft.properties["virtual_network_network_id"] = number
-        await self._reserve_vxlan(draft)
 
     async def _clear_instance(self, draft: Draft) -> None:
         """The instance of a network of this name makes room, if that network's deletion ended before its own."""

@@ -6,12 +6,16 @@ They run when CONTRAIL_EMULATOR_BACKENDS is 1. A server that is there and does n
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.cassandra import Cassandra
 from contrail_emulator.config.testing.loop import Loop
 from contrail_emulator.config.testing.servers import Absent, RabbitMq, Server, ZooKeeper
+from contrail_emulator.config.transformer import Transformer
+from contrail_emulator.config.writer import WriterError
 
 REAL = frozenset({"cassandra", "rabbitmq", "zookeeper", "processes", "own"})
 """Fixtures of tests that start servers, kill them and wait for them: on a busy machine that takes minutes."""
@@ -63,3 +67,27 @@ def loop() -> Iterator[Loop]:
     loop = Loop()
     yield loop
     loop.close()
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def refused(site: Site, kind: type[WriterError], type_name: str, obj: dict[str, Any]) -> str:
+    with pytest.raises(kind) as caught:
+        site.run(site.writer.create(type_name, obj))
+    return str(caught.value)
+
+
+def change(site: Site, type_name: str, uuid: str, **fields: Any) -> None:
+    site.run(site.writer.update(type_name, uuid, fields))
+    site.settle()
+
+
+def idle(site: Site, transformer: Transformer) -> bool:
+    """A second run writes nothing."""
+    before = (transformer.counters["writes"], site.bus.published)
+    transformer.evaluate_everything()
+    site.settle()
+    return (transformer.counters["writes"], site.bus.published) == before

@@ -46,11 +46,6 @@ class Moody:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-@pytest.fixture
 def moody(site: Site, monkeypatch: pytest.MonkeyPatch) -> Moody:
     store = Moody(site)
     monkeypatch.setattr(site.store, "write", store.write)
