@@ -1,7 +1,7 @@
 """What an earlier run of this lab left in a stored configuration and its file no longer has: it goes.
 
 A lab marks what it makes with its name, as creator in the id-perms. What has no such mark (`config load` or another lab
-made it) is left alone, and so is what something of that kind needs.
+made it) is left alone, and so is what something of that kind needs: refers to, peers with, is part of or runs on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from contrail_emulator.config.layout import StoredObject
+from contrail_emulator.config.transformer.mesh import ATTRIBUTE as MESH
 from contrail_emulator.config.writer import Conflict, Forbidden, NotFound, Writer
 from contrail_emulator.config.writer.creators import made_by
 
@@ -26,6 +28,8 @@ ORDER = (
 """Types of which a lab file may lose one, what refers to others first."""
 OF_A_MACHINE = ("instance-ip", "virtual-machine-interface")
 """Types that go with a machine, which is named."""
+SYSTEM_CHILDREN = ("routing-instance", "access-control-list")
+"""What a network has of its own: a default instance and what policies became."""
 MOST_NAMED = 10
 
 
@@ -76,9 +80,13 @@ class Leftovers:
         """Delete what nothing refers to (any more)."""
         left, self._left = self._left, []
         for one in left:
-            stored = await self._writer.load(one.uuid)
+            stored = await self._writer.load(one.uuid, full=True)
             if stored is not None:
                 one.name = stored.properties.get("display_name") or one.name
+                one.why = await self._kept_by(stored)
+                if one.why:
+                    self._left.append(one)
+                    continue
             try:
                 await self._writer.delete(one.type, one.uuid)
             except (Conflict, Forbidden) as error:
@@ -88,6 +96,24 @@ class Leftovers:
                 continue  # a name without a row, or somebody else was faster
             else:
                 self._removed.append(one)
+
+    async def _kept_by(self, stored: StoredObject) -> str:
+        """What others made and the writer would not mind to lose, or to leave with less: empty for nothing."""
+        match stored.type.name:
+            case "virtual-network":
+                near = [(child, "has") for child in stored.children if child.type not in SYSTEM_CHILDREN]
+            case "bgp-router":
+                peers = [link for link in stored.references if link.type == "bgp-router"]
+                near = [(link, "peers with") for link in peers if link.attribute != MESH]  # that one nobody wrote
+            case "virtual-router":
+                near = [(link, "runs") for link in stored.references if link.type == "virtual-machine"]
+            case _:
+                near = []
+        for link, does in near:
+            other = await self._writer.load(link.uuid)
+            if other is not None and (other.properties.get("id_perms") or {}).get("creator") != creator(self._lab):
+                return f"it {does} {link.type} {other.properties.get('display_name') or other.fq_name[-1]}"
+        return ""
 
     def tell(self) -> None:
         """One line for what was removed, one for what is still there; none when there was nothing."""

@@ -194,6 +194,35 @@ def test_what_others_made_stays_and_what_it_needs_too(started: Started) -> None:
     assert ("virtual-network", "default-domain:demo:red") not in started.names(small())
 
 
+def test_what_others_hung_on_to_it_keeps_it(started: Started) -> None:
+    """The writer takes a network's default pool along, and a router's peerings; a host runs whatever it refers to."""
+    started(large())
+    fabric = ["default-domain", "default-project", "ip-fabric", "__default__"]
+    network = ["default-domain", "demo", "red"]
+    parameters = {"autonomous_system": 64512, "identifier": "10.9.9.9", "address": "10.9.9.9", "router_type": "router"}
+    passive = {"session": [{"attributes": [{"passive": True}]}]}
+    loaded: list[Json] = [
+        {"type": "floating-ip-pool", "fq_name": [*network, "default-floating-ip-pool"],
+         "parent_type": "virtual-network"},
+        {"type": "bgp-router", "fq_name": [*fabric, "mine"], "bgp_router_parameters": parameters,
+         "bgp_router_refs": [{"to": [*fabric, "control-2"], "attr": passive}]},
+        {"type": "virtual-machine", "fq_name": ["mine"]},
+        {"type": "virtual-router", "fq_name": ["default-global-system-config", "compute-2"],
+         "virtual_machine_refs": [{"to": [lab_uuid("demo", "machine", "vm3")]}, {"to": ["mine"]}]},
+    ]  # fmt: skip
+
+    async def load_them(node: ConfigNode) -> None:
+        await load(node.writer, loaded)
+
+    started(large(), load_them)
+    left = started.names(small())
+    assert {("virtual-network", ":".join(network)), ("bgp-router", ":".join([*fabric, "control-2"])),
+            ("virtual-router", "default-global-system-config:compute-2")} <= left  # fmt: skip
+    for reason in ("it has floating-ip-pool default-floating-ip-pool", "it peers with bgp-router mine",
+                   "it runs virtual-machine mine"):  # fmt: skip
+        assert reason in started.said[1]
+
+
 def test_what_was_there_before_the_lab_is_changed_and_never_removed(started: Started) -> None:
     async def make(node: ConfigNode) -> None:
         body = {"fq_name": ["default-domain", "demo", "red"], "uuid": lab_uuid("demo", "network", "red")}
