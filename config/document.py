@@ -19,7 +19,7 @@ NOT_DUMPED = GIVEN_BY_SYSTEM | {"name", "parent_uuid"}
 Key = tuple[str, tuple[str, ...]]
 Pause = Callable[[], Awaitable[None]]
 TRIES = 5
-"""How often an object may change under our hands before that is an error."""
+"""How often an object is tried before its refusal is an error."""
 
 
 class DocumentError(ValueError):
@@ -117,8 +117,8 @@ async def load(writer: Writer, objects: list[dict[str, Any]], pause: Pause = no_
     """Make what is missing and change what differs; gives (made, changed). Raises DocumentError at the first refusal.
 
     References to objects that come later (two that refer to each other) are made at the end. Others, such as a schema
-    transformer, may make and delete objects meanwhile: what is refused is looked at again after a `pause`, and
-    refused only when nothing has changed. A uuid that another object has by now is not insisted on.
+    transformer, may make and delete objects meanwhile: what is refused is tried again after a `pause`, a few
+    times. A uuid that another object has by now is not insisted on.
     """
     loading = _Loading(writer, objects, pause)
     for obj in _ordered(objects):
@@ -180,17 +180,15 @@ class _Loading:
         missing: Callable[[], Awaitable[frozenset[str]]],
         work: Callable[[str | None, frozenset[str]], Awaitable[None]],
     ) -> None:
-        """`work` with the object's uuid and what it cannot refer to yet, anew as long as these change meanwhile."""
+        """`work` with the object's uuid and what it cannot refer to yet, which may both change until it is done."""
         try:
-            seen = (await self._writer.find(obj["type"], obj["fq_name"]), await missing())
             for left in reversed(range(TRIES)):
                 try:
-                    return await work(*seen)
+                    return await work(await self._writer.find(obj["type"], obj["fq_name"]), await missing())
                 except (BadRequest, Conflict, NotFound):
-                    await self._pause()
-                    before, seen = seen, (await self._writer.find(obj["type"], obj["fq_name"]), await missing())
-                    if seen == before or not left:
+                    if not left:
                         raise
+                    await self._pause()
         except WriterError as error:
             what = f"{obj['type']} {':'.join(obj['fq_name'])}: "
             raise DocumentError(what + str(error).removeprefix(what)) from error

@@ -167,6 +167,49 @@ def test_what_is_referred_to_and_deleted_meanwhile_is_made_again() -> None:
     assert instance is not None and [entry["to"] for entry in instance["route_target_refs"]] == [["target:1:1"]]
 
 
+def test_what_is_referred_to_and_replaced_meanwhile_is_found() -> None:
+    site = Site()
+    site.network("x")
+    update = site.writer.update
+
+    async def slow(type_name: str, uuid: str, changes: Any) -> bool:
+        site.writer.update = update  # type: ignore[method-assign]
+        target = await site.writer.find("route-target", ["target:1:1"])
+        assert target is not None
+        await site.writer.delete("route-target", target)
+        try:
+            return await update(type_name, uuid, changes)
+        finally:
+            await site.writer.create("route-target", {"fq_name": ["target:1:1"]})
+
+    site.writer.update = slow  # type: ignore[method-assign]
+    site.run(load(site.writer, parse(REFERRING)))
+    instance = site.find("routing-instance", *DEMO, "x", "x")
+    assert instance is not None and [entry["to"] for entry in instance["route_target_refs"]] == [["target:1:1"]]
+
+
+def test_who_takes_his_time_to_make_an_object_is_waited_for() -> None:
+    """The name is taken a good while before the object is there."""
+    site = Site()
+    site.project()
+    create = site.writer.create
+    pauses: list[None] = []
+
+    async def held(type_name: str, obj: Any) -> str:
+        if type_name == "virtual-network":
+            raise Conflict("already exists with uuid")
+        return await create(type_name, obj)
+
+    async def pause() -> None:
+        pauses.append(None)
+        if len(pauses) == TRIES - 1:
+            await create("virtual-network", {"fq_name": [*DEMO, "x"]})
+
+    site.writer.create = held  # type: ignore[method-assign]
+    text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], is_shared: true}]"
+    assert site.run(load(site.writer, parse(text), pause)) == (0, 1)
+
+
 def test_a_refusal_is_not_tried_for_ever() -> None:
     """Somebody who makes and deletes the object each time we look."""
     site = Site()
