@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -40,18 +41,20 @@ Encapsulation = Literal["MPLSoUDP", "MPLSoGRE", "VXLAN"]
 RouterKind = Literal["external", "exabgp", "bird", "frr", "gobgp", "openbgpd"]
 MAX_SHOWN = 60
 MAX_AS2 = 0xFFFF
-WORDS = {
-    "tuple_type": "expected a list",
-    "model_type": "expected a mapping such as {name: …}",
-    "dict_type": "expected a mapping",
-    "mapping_type": "expected a mapping",
-    "string_type": "expected text",
-    "int_type": "expected a whole number",
-    "bool_type": "expected true or false",
-    "too_short": "expected at least one in this list",
-    "path_type": "expected the name of a file",
-    "ip_v4_network": "expected a valid IPv4 network such as 10.1.0.0/24, without host bits",
-}
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "tuple_type": "expected a list",
+        "model_type": "expected a mapping such as {name: …}",
+        "dict_type": "expected a mapping",
+        "mapping_type": "expected a mapping",
+        "string_type": "expected text",
+        "int_type": "expected a whole number",
+        "bool_type": "expected true or false",
+        "too_short": "expected at least one in this list",
+        "path_type": "expected the name of a file",
+        "ip_v4_network": "expected a valid IPv4 network such as 10.1.0.0/24, without host bits",
+    }
+)
 """What YAML calls what pydantic's messages call by Python's names, by the kind of its error."""
 
 
