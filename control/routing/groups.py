@@ -251,7 +251,7 @@ class UpdateGroup:
                 advert.attributes = attributes
                 advert.payload = payload
                 advert.mask = mask
-        # To the end of the ring: unlink and link_before without the calls, which cost a tenth of a change
+        # To the end of the ring: unlink and link_before, without the calls: every change comes by here
         ring = self._ring
         before = advert.prev
         if before is not None:
