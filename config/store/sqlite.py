@@ -5,11 +5,12 @@ virtual clock stays repeatable. Several processes may share one file: write-ahea
 that grow per column whoever writes.
 """
 
+import contextlib
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +20,6 @@ KEYS_A_QUERY = 500
 """SQLite takes 999 parameters in old versions; stay well below."""
 
 BUSY_SECONDS = 5.0
-HEADER = b"SQLite format 3\0"
 
 
 def fault_of(path: str) -> str:
@@ -35,13 +35,21 @@ def fault_of(path: str) -> str:
             return "" if file.parent.is_dir() else f"there is no folder {file.parent}"
         if not file.is_file():
             return "expected a regular file"
-        with file.open("rb") as opened:
-            start = opened.read(len(HEADER))
-    except PermissionError as error:
-        return str(error.strerror)
+        if not os.access(path, os.R_OK):
+            return os.strerror(errno.EACCES)
     except OSError:
         return ""
-    return "" if start in (b"", HEADER) else "file is not a database"
+    return _no_database(path)
+
+
+def _no_database(path: str) -> str:
+    """By SQLite itself: were we to open and close the file, this process would lose the locks that it has on it."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True)) as found:
+            found.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        return str(error) if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB else ""
+    return ""
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -181,7 +189,7 @@ class SqliteStore:
             raise StoreError(f"{self.path}: not open")
         return self._connection
 
-    @contextmanager
+    @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ import pytest
 from contrail_emulator.base.servers import Endpoint
 from contrail_emulator.config.store import Cell, Delete, Put, SqliteStore, Store, StoreError
 from contrail_emulator.config.store.cassandra import CassandraStore
+from contrail_emulator.config.store.sqlite import fault_of
 from contrail_emulator.config.testing.loop import Loop
 
 TABLE = "obj_uuid_table"
@@ -168,6 +171,31 @@ def test_a_file_that_cannot_be_opened_is_named_and_why(
     with pytest.raises(StoreError, match=expected):
         loop.run(store.open())
     assert (tmp_path / "text").read_text() == "name: a lab file, say"
+
+
+OPEN_AND_CLOSE = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as found:
+    found.execute("SELECT count(*) FROM sqlite_master").fetchall()
+found.close()
+"""
+
+
+def test_looking_whether_a_file_is_a_database_keeps_our_locks_on_it(tmp_path: Path, loop: Loop) -> None:
+    """The system frees a process's locks on a file when it closes any descriptor of it.
+
+    Then another process takes itself for the last one that uses the file, and removes the log that we go on with.
+    """
+    path = str(tmp_path / "s.db")
+    store, second = SqliteStore(path), SqliteStore(path)
+    loop.run(store.open())
+    loop.run(store.write([Put(TABLE, "k", "a", "1")]))
+    loop.run(second.open())
+    assert fault_of(path) == ""
+    subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, path], check=True, timeout=60)
+    assert os.path.exists(f"{path}-wal"), "it is still ours"
+    loop.run(second.close())
+    loop.run(store.close())
 
 
 def _never_writable(monkeypatch: pytest.MonkeyPatch) -> None:
