@@ -17,8 +17,8 @@ from contrail_emulator.config.testing.servers import Absent, RabbitMq, Server, Z
 from contrail_emulator.config.transformer import Transformer
 from contrail_emulator.config.writer import WriterError
 
-REAL = frozenset({"cassandra", "rabbitmq", "zookeeper", "processes", "own"})
-"""Fixtures of tests that start servers, kill them and wait for them: on a busy machine that takes minutes."""
+REAL = frozenset({"cassandra", "rabbitmq", "zookeeper", "processes", "own", "cluster"})
+"""Fixtures, and parameters, of tests that start servers, kill them and wait: on a busy machine that takes minutes."""
 SECONDS = 600
 
 
@@ -35,11 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("real-servers"))
 
 
-def _running(kind: type[Cassandra | RabbitMq | ZooKeeper], folder: Path) -> Iterator[Server]:
+def _running(kind: type[Cassandra | RabbitMq | ZooKeeper], factory: pytest.TempPathFactory) -> Iterator[Server]:
     if os.environ.get("CONTRAIL_EMULATOR_BACKENDS") != "1":
         pytest.skip("real servers take memory and minutes: set CONTRAIL_EMULATOR_BACKENDS=1")
+    name = kind.__name__.lower()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        first = factory.getbasetemp().parent / f"{name}.started"
+        assert not first.exists(), f"a second worker starts {name}: a test that wants it is not of the group, see REAL"
+        first.touch()
     try:
-        server = kind(folder)
+        server = kind(factory.mktemp(name))
         server.start()
     except Absent as error:
         pytest.skip(str(error))
@@ -49,17 +54,17 @@ def _running(kind: type[Cassandra | RabbitMq | ZooKeeper], folder: Path) -> Iter
 
 @pytest.fixture(scope="session")
 def cassandra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(Cassandra, tmp_path_factory.mktemp("cassandra"))
+    yield from _running(Cassandra, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(RabbitMq, tmp_path_factory.mktemp("rabbitmq"))
+    yield from _running(RabbitMq, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(ZooKeeper, tmp_path_factory.mktemp("zookeeper"))
+    yield from _running(ZooKeeper, tmp_path_factory)
 
 
 @pytest.fixture

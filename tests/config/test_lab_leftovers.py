@@ -69,9 +69,9 @@ async def _names(node: ConfigNode) -> set[tuple[str, str]]:
     return set(found)
 
 
-@pytest.fixture(params=["file", "cluster"])
+@pytest.fixture
 def started(request: pytest.FixtureRequest, loop: Loop, tmp_path: Path) -> Iterator[Started]:
-    if request.param == "file":
+    if getattr(request, "param", "file") == "file":
         config: Json = {"path": str(tmp_path / "config.db")}
     else:
         ports = [request.getfixturevalue(name).port for name in ("cassandra", "rabbitmq", "zookeeper")]
@@ -83,6 +83,10 @@ def started(request: pytest.FixtureRequest, loop: Loop, tmp_path: Path) -> Itera
             "cluster_id": f"left_{uuid.uuid4().hex[:12]}",
         }
     yield Started(loop, config)
+
+
+BOTH = pytest.mark.parametrize("started", ["file", "cluster"], indirect=True)
+"""What is looked for and how it is deleted, in either store; the rest does not know which one it is."""
 
 
 def lab(*machines: str, **fields: Any) -> Json:
@@ -142,6 +146,7 @@ def large() -> Json:
     return file
 
 
+@BOTH
 def test_what_the_file_no_longer_has_goes_and_one_line_says_so(started: Started) -> None:
     before = started.names(small())
     assert started.said == []
@@ -158,6 +163,7 @@ def test_what_the_file_no_longer_has_goes_and_one_line_says_so(started: Started)
     assert started.said == []
 
 
+@BOTH
 def test_what_others_made_stays_and_what_it_needs_too(started: Started) -> None:
     started(large())
     project = ["default-domain", "demo"]
