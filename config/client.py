@@ -65,6 +65,7 @@ class ConfigClient:
         self._timers: dict[str, Any] = {}
         self._subscription: Subscription | None = None
         self._running = False
+        self._failing = False
         self._work: Deferred[None] | None = None
         self._working = False
         self._started: Deferred[None] | None = None
@@ -130,11 +131,18 @@ class ConfigClient:
                 await self._store.open()
                 await self._sync()
             except (StoreError, IdsError, ConnectionError) as error:
-                self.counters["store_errors"] += 1
-                self.log.warn("configuration: {error}; trying again", error=error)
+                self._fails(error)
                 await deferLater(self._reactor, RESTART_SECONDS)
             else:
+                self._failing = False
                 return
+
+    def _fails(self, error: Exception) -> None:
+        """Counted each time, said once until it works again."""
+        self.counters["store_errors"] += 1
+        if not self._failing:
+            self._failing = True
+            self.log.warn("configuration: {error}; trying again", error=error)
 
     async def _sync(self) -> None:
         """Read all names, then all rows; those known before and gone now resolve to deletions."""
@@ -186,10 +194,10 @@ class ConfigClient:
             rows = await reading
         except StoreError as error:
             self._pending.update(dict.fromkeys(uuids))
-            self.counters["store_errors"] += 1
-            self.log.warn("configuration: {error}; trying again", error=error)
+            self._fails(error)
             await deferLater(self._reactor, STORE_RETRY_SECONDS)
             return
+        self._failing = False
         with self.graph.batch():
             for uuid in uuids:
                 self._apply(uuid, rows.get(uuid))

@@ -66,6 +66,8 @@ class Transformer:
         self.graph = Graph()
         self.active = False
         self.counters = dict.fromkeys(("evaluations", "writes", "refusals", "errors"), 0)
+        self._failing = False
+        self._stuck: Unit | None = None
         self._reactor = reactor
         self._store, self._bus, self._ids, self._schema = store, bus, ids, schema
         self._writer = writer
@@ -120,8 +122,17 @@ class Transformer:
                 await self._ids.open()
                 self._election = await self._ids.elect(ELECTION, self._name, self._elected, self._retire)
             except IdsError as error:
-                self.log.warn("transformer: {error}; trying again", error=error)
+                self._fails(error)
                 await deferLater(self._reactor, RETRY_SECONDS)
+            else:
+                self._failing = False
+
+    def _fails(self, error: Exception) -> None:
+        """Counted each time, said once until it works again."""
+        self.counters["errors"] += 1
+        if not self._failing:
+            self._failing = True
+            self.log.warn("transformer: {error}; trying again", error=error)
 
     def _elected(self) -> None:
         if not self._running:
@@ -143,9 +154,10 @@ class Transformer:
             try:
                 await self._numbers.load(self._ids)
             except IdsError as error:
-                self.log.warn("transformer: {error}; trying again", error=error)
+                self._fails(error)
                 await deferLater(self._reactor, RETRY_SECONDS)
             else:
+                self._failing = False
                 break
         for owner in self._numbers.owners():
             kind = reaction.ROUTER if self.graph.get("routing-instance", owner) is None else reaction.INSTANCE
@@ -197,12 +209,14 @@ class Transformer:
                 await self._evaluate(unit)
             except (StoreError, IdsError) as error:
                 self._dirty.add([unit])
-                self.counters["errors"] += 1
-                self.log.warn("transformer: {error}; trying again", error=error)
+                self._stuck = unit
+                self._fails(error)
                 await deferLater(self._reactor, RETRY_SECONDS)
             except WriterError as error:
                 self._refused(unit, [str(error)])
             else:
+                if unit == self._stuck:  # another one may have needed nothing of what fails
+                    self._stuck, self._failing = None, False
                 self._refused(unit)
             count += 1
             if count % UNITS_A_TURN == 0:

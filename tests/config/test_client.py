@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from contrail_emulator.config.bus import Message, MessageError
 from contrail_emulator.config.client import ConfigClient
@@ -205,18 +205,21 @@ def test_a_store_that_is_away_delays_but_loses_nothing() -> None:
         return await rows(*arguments, **named)
 
     site.store.rows = sometimes  # type: ignore[method-assign]
-    client.start()
-    site.clock.pump([1] * 20)
-    assert not client.synced and client.counters["store_errors"] > 2
-    broken[0] = False
-    site.clock.pump([1] * 20)
-    assert client.synced
-    broken[0] = True
-    site.run(site.bus.publish(Message("UPDATE", "project", "x", ("y",))))
-    site.clock.pump([0.1] * 5)
-    broken[0] = False
-    site.create("virtual-machine", "vm")
-    site.clock.pump([1] * 5)
+    with capturedLogs() as events:
+        client.start()
+        site.clock.pump([1] * 20)
+        assert not client.synced and client.counters["store_errors"] > 2
+        assert [formatEvent(event) for event in events] == ["configuration: away; trying again"]
+        broken[0] = False
+        site.clock.pump([1] * 20)
+        assert client.synced
+        broken[0] = True
+        site.run(site.bus.publish(Message("UPDATE", "project", "x", ("y",))))
+        site.clock.pump([0.1] * 5)
+        broken[0] = False
+        site.create("virtual-machine", "vm")
+        site.clock.pump([1] * 5)
+    assert len(events) == 2, "once an outage"
     assert client.graph.get("virtual-machine", "vm") and picture(client.graph) == fresh(site)
 
 

@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from contrail_emulator.config.ids import ROUTE_TARGETS
 from contrail_emulator.config.layout import NAME_TABLE, UUID_TABLE
-from contrail_emulator.config.store import Delete, Mutation, Put
+from contrail_emulator.config.store import Delete, Mutation, Put, StoreError
 from contrail_emulator.config.testing import Site
 from contrail_emulator.config.testing.site import DEMO
 from contrail_emulator.config.writer import BadRequest
@@ -153,6 +153,26 @@ def test_a_write_that_is_refused_is_said_once_until_it_changes(
     site.network("red")
     site.settle()
     assert len(said()) == 3 and transformer.counters["refusals"] == 3
+
+
+def test_a_store_that_is_away_is_said_once_an_outage(
+    site: Site, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformer = site.transformer()
+
+    async def away(*args: Any) -> bool:
+        raise StoreError("away")
+
+    for outage, name in enumerate(("blue", "red"), 1):
+        monkeypatch.setattr(site.writer, "ref_update", away)
+        site.network(name)
+        before = transformer.counters["errors"]
+        site.clock.pump([1] * 20)
+        assert transformer.counters["errors"] > before + 2
+        assert said() == ["transformer: away; trying again"] * outage
+        monkeypatch.undo()
+        site.clock.pump([1] * 5)
+        assert targets(site, *DEMO, name, name)
 
 
 def test_numbers_survive_a_restart_and_return_when_the_instance_goes(site: Site) -> None:
