@@ -5,12 +5,14 @@ its id; nothing outlives `stop`.
 """
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -36,9 +38,11 @@ class NotStarted(Exception):
 
 
 def free_port(address: str = HOST) -> int:
-    """A TCP port that nobody has on this address, drawn by chance: others draw at the same time. Raises NotStarted."""
+    """A TCP port that nobody has on this address, and that no other process of ours was given lately: it may be seconds
+    until its server listens. Raises NotStarted.
+    """
     for _ in range(200):
-        port = secrets.choice(PORTS)
+        port = PORTS[_ticket() % len(PORTS)]
         with socket.socket() as probe:
             try:
                 probe.bind((address, port))
@@ -46,6 +50,19 @@ def free_port(address: str = HOST) -> int:
                 continue
         return port
     raise NotStarted(f"no free port found on {address}")
+
+
+def _ticket() -> int:
+    """Counts up for all processes of this user, in a file."""
+    path = Path(tempfile.gettempdir()) / f"contrail-emulator-ports-{os.getuid()}"
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = file.read(20)
+        ticket = int(text) if text.isdigit() else secrets.randbelow(len(PORTS))
+        file.seek(0)
+        file.truncate()
+        file.write(b"%d" % (ticket + 1))
+    return ticket
 
 
 def listening(port: int) -> bool:
