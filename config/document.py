@@ -143,10 +143,8 @@ class _Loading:
         """Make or change one object, but for references to what is not there yet."""
         writer = self._writer
 
-        async def ahead() -> frozenset[str]:
-            return frozenset([name for name, value in obj.items() if await _points_ahead(writer, name, value)])
-
-        async def work(uuid: str | None, missing: frozenset[str]) -> None:
+        async def work(uuid: str | None) -> None:
+            missing = frozenset([name for name, value in obj.items() if await _points_ahead(writer, name, value)])
             now = {name: value for name, value in _fields(obj).items() if name not in missing}
             if uuid is None:
                 await writer.create(obj["type"], await self._with_free_uuid(now))
@@ -156,15 +154,12 @@ class _Loading:
             if missing:
                 self.later.append((obj, missing))
 
-        await self._persist(obj, ahead, work)
+        await self._persist(obj, work)
 
     async def refer(self, obj: dict[str, Any], fields: frozenset[str]) -> None:
         """Make the references that had to wait. A target that somebody has deleted since is made again."""
 
-        async def nothing() -> frozenset[str]:
-            return frozenset()
-
-        async def work(uuid: str | None, missing: frozenset[str]) -> None:
+        async def work(uuid: str | None) -> None:
             if uuid is None:
                 return
             for target in _targets(obj, fields):
@@ -172,19 +167,14 @@ class _Loading:
                     await self.take(self._by_key[target])
             await self._writer.update(obj["type"], uuid, {name: obj[name] for name in fields})
 
-        await self._persist(obj, nothing, work)
+        await self._persist(obj, work)
 
-    async def _persist(
-        self,
-        obj: dict[str, Any],
-        missing: Callable[[], Awaitable[frozenset[str]]],
-        work: Callable[[str | None, frozenset[str]], Awaitable[None]],
-    ) -> None:
-        """`work` with the object's uuid and what it cannot refer to yet, which may both change until it is done."""
+    async def _persist(self, obj: dict[str, Any], work: Callable[[str | None], Awaitable[None]]) -> None:
+        """`work` with the object's uuid, anew when it is refused: others may have made or deleted what it needs."""
         try:
             for left in reversed(range(TRIES)):
                 try:
-                    return await work(await self._writer.find(obj["type"], obj["fq_name"]), await missing())
+                    return await work(await self._writer.find(obj["type"], obj["fq_name"]))
                 except (BadRequest, Conflict, NotFound):
                     if not left:
                         raise

@@ -202,7 +202,7 @@ def _speaker_settings(node: ControlNode, identity: Identity) -> SpeakerSettings:
         graceful_restart=identity.graceful_restart,
         end_of_rib_timeout=identity.end_of_rib_timeout,
         admin_down=identity.admin_down,
-        dscp=node.dscp,
+        dscp=node.xmpp.dscp,
     )
 
 
@@ -264,7 +264,6 @@ class ControlNode:
         self._instances: dict[str, InstanceSettings] = {}
         self._peers: dict[str, PeerSettings] = {}
         self._identity: Identity | None = None
-        self.dscp = 0
         self._changing = False
         self._failure: Failure | None = None
         self._stopping = False
@@ -319,7 +318,7 @@ class ControlNode:
         self.xmpp.set_hold_time(seconds)
 
     def dscp_changed(self, dscp: int) -> None:
-        self.dscp = dscp
+        """Takes effect on live sessions (reference/bgp.md 1.8)."""
         self.xmpp.set_dscp(dscp)
         if self.plane is not None:
             self.plane.speaker.update(_speaker_settings(self, self.plane.identity))

@@ -69,10 +69,15 @@ def _first(node: Node, type_name: str, via: str | None = None) -> Node | None:
 # --- global objects ---------------------------------------------------------------------------------------------------
 
 
+def _only(graph: Graph, type_name: str) -> Json:
+    """The properties of the object of a type of which there is one."""
+    return next((node.properties for node in _present(graph.nodes(type_name))), {})
+
+
 def _globals(graph: Graph) -> Globals:
-    vrouter: Json = next((node.properties for node in _present(graph.nodes("global-vrouter-config"))), {})
-    system: Json = next((node.properties for node in _present(graph.nodes("global-system-config"))), {})
-    marks: Json = next((node.properties for node in _present(graph.nodes("global-qos-config"))), {})
+    vrouter, system, marks = (
+        _only(graph, name) for name in ("global-vrouter-config", "global-system-config", "global-qos-config")
+    )
     order = [
         _ENCAPSULATIONS[name.lower()]
         for name in texts(vrouter.get("encapsulation_priorities"), "encapsulation")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contrail_emulator.config.graph import Graph, Node
+from contrail_emulator.config.writer.initial import IP_FABRIC
 
 from .policies import ANY, policies_of, resolve, rules_of
 
@@ -13,7 +14,7 @@ PROTOCOLS = {"icmp": "1", "tcp": "6", "udp": "17", "icmp6": "58", "icmpv6": "58"
 IPV6_ICMP = "58"
 OWN_RULE = "00000000-0000-0000-0000-100000000001"
 DENY_RULE = "00000000-0000-0000-0000-100000000002"
-FABRIC = "default-domain:default-project:ip-fabric"
+FABRIC = ":".join(IP_FABRIC)
 PROVIDER_LINK = "virtual-network-provider-network"
 EVERY_PORT = {"start_port": -1, "end_port": -1}
 Rule = dict[str, Any]

@@ -1,12 +1,11 @@
 """Walks that several derivations share: which network, which instance, which names."""
 
 from contrail_emulator.config.graph import Graph, Node
+from contrail_emulator.config.writer.logical_routers import INTERNAL_NETWORK, VXLAN_ROUTING, internal_name
 from contrail_emulator.config.writer.names import uuid_in
 
 INSTANCE_OF = "virtual-network-routing-instance"
 INTERFACE_NETWORK = "virtual-machine-interface-virtual-network"
-INTERNAL_NETWORK = "__contrail_lr_internal_vn_"
-"""What the last part of an internal network's name begins with; the router's uuid and two underscores follow."""
 
 
 def global_as(graph: Graph) -> int | None:
@@ -44,13 +43,13 @@ def route_targets(node: Node, name: str) -> list[str]:
 
 def routes_vxlan(router: Node) -> bool:
     """Does a logical router have an internal network for its routes, instead of joining those of its interfaces?"""
-    return router.properties.get("logical_router_type") == "vxlan-routing"
+    return router.properties.get("logical_router_type") == VXLAN_ROUTING
 
 
 def internal_network(router: Node) -> str | None:
     """The name of the network that the API server makes for a router that routes VXLAN (reference/config.md 5.7)."""
     uuid = uuid_in(router.properties.get("id_perms"))
-    return None if uuid is None else f"{project_of(router.name)}:{INTERNAL_NETWORK}{uuid}__"
+    return None if uuid is None else ":".join(internal_name(router.name.split(":"), uuid))
 
 
 def networks_of_router(router: Node) -> list[Node]:

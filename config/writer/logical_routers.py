@@ -11,12 +11,14 @@ from .hooks import Hook
 from .route_targets import check_targets
 
 DEFAULT_TYPE, VXLAN_ROUTING = "snat-routing", "vxlan-routing"
+INTERNAL_NETWORK = "__contrail_lr_internal_vn_"
+"""What the last part of an internal network's name begins with; the router's uuid and two underscores follow."""
 MOST_VNI = (1 << 24) - 1
 
 
 def internal_name(fq_name: list[str], uuid: str) -> list[str]:
     """The fq-name of the internal network of the router of this name and uuid."""
-    return [*fq_name[:-1], f"__contrail_lr_internal_vn_{uuid}__"]
+    return [*fq_name[:-1], f"{INTERNAL_NETWORK}{uuid}__"]
 
 
 class LogicalRouterHook(Hook):

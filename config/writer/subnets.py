@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 Subnet = IPv4Network | IPv6Network
-ROWS_AT_ONCE = 500
 
 
 def subnet_of(entry: dict[str, Any]) -> Subnet:
@@ -79,13 +78,7 @@ async def _refuse(
 
 async def _objects(writer: Writer, uuids: list[str]) -> list[StoredObject]:
     found = []
-    for some in _parts(uuids):
-        for uuid, row in (await writer.store.rows(UUID_TABLE, some, READER_START)).items():
-            with suppress(RowError):
-                found.append(decode(writer.schema, uuid, row))
+    for uuid, row in (await writer.store.rows(UUID_TABLE, uuids, READER_START)).items():
+        with suppress(RowError):
+            found.append(decode(writer.schema, uuid, row))
     return found
-
-
-def _parts(uuids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(uuids), ROWS_AT_ONCE):
-        yield uuids[start : start + ROWS_AT_ONCE]

@@ -1,4 +1,4 @@
-"""What our own UPDATE messages tell, counted from their bytes: an update group's members all get the same ones."""
+"""What our own UPDATE messages tell, counted from their bytes where nobody has counted it before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sent(NamedTuple):
 
 @lru_cache(maxsize=2)
 def messages(data: bytes) -> int:
-    """How many whole messages these are."""
+    """How many whole messages these are. Remembered: an update group hands the same bytes to each of its members."""
     found = start = 0
     size = len(data)
     while start + HEADER_SIZE <= size:
@@ -35,7 +35,6 @@ def messages(data: bytes) -> int:
     return found
 
 
-@lru_cache(maxsize=2)
 def count(data: bytes) -> Sent:
     """Of whole, well-formed UPDATE messages."""
     messages = reach = unreach = ends = start = 0

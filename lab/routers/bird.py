@@ -87,9 +87,6 @@ class Bird(PolledRouter):
         ]  # fmt: skip
         return f"protocol bgp peer{number} {{\n" + "".join(f"  {line};\n" for line in lines) + "}\n"
 
-    def _internal(self) -> bool:
-        return all(neighbour.autonomous_system == self.peer.autonomous_system for neighbour in self.neighbours)
-
     def _next_hop(self) -> str:
         """One for all routes of a channel: the first that a route names, else the router id."""
         return str(next((route.next_hop for route in self.originated if route.next_hop), self.peer.router_id))
