@@ -1,6 +1,7 @@
 """Configuration as a document: load, dump, compare."""
 
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -108,17 +109,26 @@ def test_a_refusal_names_the_object() -> None:
     assert site.find("virtual-network", *DEMO, "x") is None
 
 
+def the_first_time(site: Site, method: str, instead: Callable[..., Awaitable[Any]]) -> None:
+    """The first call of this method of the writer is `instead`'s, which gets the usual one before the arguments."""
+    usual = getattr(site.writer, method)
+
+    async def once(*arguments: Any) -> Any:
+        setattr(site.writer, method, usual)
+        return await instead(usual, *arguments)
+
+    setattr(site.writer, method, once)
+
+
 def test_an_object_that_somebody_else_makes_meanwhile_is_changed_instead() -> None:
     site = Site()
     site.project()
-    create = site.writer.create
 
-    async def slow(type_name: str, obj: Any) -> str:
-        site.writer.create = create  # type: ignore[method-assign]
+    async def slow(create: Any, type_name: str, obj: Any) -> Any:
         await create(type_name, {"fq_name": [*DEMO, "x"]})  # the other one was faster
         return await create(type_name, obj)
 
-    site.writer.create = slow  # type: ignore[method-assign]
+    the_first_time(site, "create", slow)
     text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], is_shared: true}]"
     assert site.run(load(site.writer, parse(text))) == (0, 1)
     found = site.find("virtual-network", *DEMO, "x")
@@ -128,14 +138,12 @@ def test_an_object_that_somebody_else_makes_meanwhile_is_changed_instead() -> No
 def test_an_object_that_somebody_else_deletes_meanwhile_is_made_again() -> None:
     site = Site()
     site.network("x")
-    update = site.writer.update
 
-    async def slow(type_name: str, uuid: str, changes: Any) -> bool:
-        site.writer.update = update  # type: ignore[method-assign]
+    async def slow(update: Any, type_name: str, uuid: str, changes: Any) -> Any:
         await site.writer.delete(type_name, uuid)
         return await update(type_name, uuid, changes)
 
-    site.writer.update = slow  # type: ignore[method-assign]
+    the_first_time(site, "update", slow)
     text = "objects: [{type: virtual-network, fq_name: [default-domain, demo, x], is_shared: true}]"
     assert site.run(load(site.writer, parse(text))) == (1, 0)
     assert site.find("virtual-network", *DEMO, "x")
@@ -148,41 +156,23 @@ REFERRING = """objects:
 """
 
 
-def test_what_is_referred_to_and_deleted_meanwhile_is_made_again() -> None:
-    """As a schema transformer does with a route target that nothing refers to."""
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_is_referred_to_and_deleted_meanwhile_is_there_at_the_end(replaced: bool) -> None:
+    """As a schema transformer does with a route target that nothing refers to; somebody else may make it again."""
     site = Site()
     site.network("x")
-    update = site.writer.update
 
-    async def slow(type_name: str, uuid: str, changes: Any) -> bool:
-        site.writer.update = update  # type: ignore[method-assign]
-        target = await site.writer.find("route-target", ["target:1:1"])
-        assert target is not None
-        await site.writer.delete("route-target", target)
-        return await update(type_name, uuid, changes)
-
-    site.writer.update = slow  # type: ignore[method-assign]
-    site.run(load(site.writer, parse(REFERRING)))
-    instance = site.find("routing-instance", *DEMO, "x", "x")
-    assert instance is not None and [entry["to"] for entry in instance["route_target_refs"]] == [["target:1:1"]]
-
-
-def test_what_is_referred_to_and_replaced_meanwhile_is_found() -> None:
-    site = Site()
-    site.network("x")
-    update = site.writer.update
-
-    async def slow(type_name: str, uuid: str, changes: Any) -> bool:
-        site.writer.update = update  # type: ignore[method-assign]
+    async def slow(update: Any, type_name: str, uuid: str, changes: Any) -> Any:
         target = await site.writer.find("route-target", ["target:1:1"])
         assert target is not None
         await site.writer.delete("route-target", target)
         try:
             return await update(type_name, uuid, changes)
         finally:
-            await site.writer.create("route-target", {"fq_name": ["target:1:1"]})
+            if replaced:
+                await site.writer.create("route-target", {"fq_name": ["target:1:1"]})
 
-    site.writer.update = slow  # type: ignore[method-assign]
+    the_first_time(site, "update", slow)
     site.run(load(site.writer, parse(REFERRING)))
     instance = site.find("routing-instance", *DEMO, "x", "x")
     assert instance is not None and [entry["to"] for entry in instance["route_target_refs"]] == [["target:1:1"]]

@@ -215,13 +215,18 @@ def test_a_new_global_as_renames_every_own_target(site: Site) -> None:
     assert idle(site, transformer)
 
 
-def test_a_logical_router_joins_its_networks(site: Site) -> None:
-    transformer = site.transformer()
+def networks_for_a_router(site: Site) -> dict[str, dict[str, Any]]:
+    """Blue and red, with interfaces for a router to have: their targets."""
     for name in ("blue", "red"):
         site.network(name, f"10.{len(name)}.0.0/24")
         site.interface(f"lr-{name}", name)
     site.settle()
-    own = {name: targets(site, *DEMO, name, name) for name in ("blue", "red")}
+    return {name: targets(site, *DEMO, name, name) for name in ("blue", "red")}
+
+
+def test_a_logical_router_joins_its_networks(site: Site) -> None:
+    transformer = site.transformer()
+    own = networks_for_a_router(site)
     router = site.create(
         "logical-router",
         *DEMO,
@@ -250,11 +255,7 @@ def internal_network(router: str) -> str:
 
 def test_a_bgpvpn_on_a_logical_router_gives_its_targets_to_the_networks_of_the_router(site: Site) -> None:
     transformer = site.transformer()
-    for name in ("blue", "red"):
-        site.network(name, f"10.{len(name)}.0.0/24")
-        site.interface(f"lr-{name}", name)
-    site.settle()
-    own = {name: targets(site, *DEMO, name, name) for name in ("blue", "red")}
+    own = networks_for_a_router(site)
     vpn = site.create(
         "bgpvpn",
         *DEMO,

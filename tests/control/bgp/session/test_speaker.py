@@ -113,8 +113,9 @@ def test_refused_while_an_earlier_close_is_in_progress() -> None:
     network.run_until(lambda: left.up and right.up)
 
 
-def test_session_that_replaces_a_lost_one_waits_until_its_routes_are_dealt_with() -> None:
-    """Profile rfc, RFC 4724 5: the KEEPALIVE and the routes behind it are read after the close, not refused."""
+def replaced_while_it_closes(behind: bytes = b"") -> tuple[MemoryNetwork, Node, Node, Deferred[None], Client]:
+    """Two speakers in profile rfc: the right one connects anew, says what ends in `behind`, and the handler on the left
+    is not done with its routes until the Deferred fires."""
     network = MemoryNetwork()
     knobs = GracefulRestartSettings(enabled=True, helper=True)
     left, right = (Node(network, number, RFC, graceful_restart=knobs) for number in (1, 2))
@@ -122,7 +123,12 @@ def test_session_that_replaces_a_lost_one_waits_until_its_routes_are_dealt_with(
     closing: Deferred[None] = Deferred()
     left.recorder.closing = closing
     says = an_open(0x0A000002, families=FAMILIES, restart=restart(families=FAMILIES)) + KEEPALIVE
-    client = call(network, left, (right.address, 0), says + update.end_of_rib(Family.INET) * 500)
+    return network, left, right, closing, call(network, left, (right.address, 0), says + behind)
+
+
+def test_session_that_replaces_a_lost_one_waits_until_its_routes_are_dealt_with() -> None:
+    """Profile rfc, RFC 4724 5: the KEEPALIVE and the routes behind it are read after the close, not refused."""
+    network, left, _, closing, client = replaced_while_it_closes(update.end_of_rib(Family.INET) * 500)
     assert left.recorder.told[-1] == "closed to-127.0.1.2 gracefully"
     assert message_names(client.heard) == ["OPEN", "KEEPALIVE"]
     network.run(100)
@@ -137,14 +143,7 @@ def test_session_that_replaces_a_lost_one_waits_until_its_routes_are_dealt_with(
 
 
 def test_connection_that_replaces_a_lost_session_and_goes_while_its_routes_are_dealt_with() -> None:
-    network = MemoryNetwork()
-    knobs = GracefulRestartSettings(enabled=True, helper=True)
-    left, right = (Node(network, number, RFC, graceful_restart=knobs) for number in (1, 2))
-    join(network, left, right)
-    closing: Deferred[None] = Deferred()
-    left.recorder.closing = closing
-    says = an_open(0x0A000002, families=FAMILIES, restart=restart(families=FAMILIES)) + KEEPALIVE
-    client = call(network, left, (right.address, 0), says)
+    network, left, right, closing, client = replaced_while_it_closes()
     assert client.transport is not None
     client.transport.loseConnection()
     network.run(1)
